@@ -1,0 +1,1 @@
+"""Train residual networks whose depth is random."""
