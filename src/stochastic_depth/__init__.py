@@ -1,1 +1,3 @@
 """Train residual networks whose depth is random."""
+
+from . import budgets, curricula, gates, schedules

@@ -64,7 +64,9 @@ def probabilities(field: str, values: Tensor | Iterable[float]) -> Tensor:
     bad = ~((vector >= 0) & (vector <= 1))
     if bad.any():
         index = int(bad.nonzero()[0])
-        raise fail(f"{field}[{index}]", "in [0, 1]", f"{float(vector[index]):g}", PROBABILITY_REMEDY)
+        raise fail(
+            f"{field}[{index}]", "in [0, 1]", f"{float(vector[index]):g}", PROBABILITY_REMEDY
+        )
     return vector
 
 
@@ -85,6 +87,9 @@ def costs(values: Tensor | Iterable[float] | None, num_blocks: int) -> Tensor:
     if not (vector > 0).all():
         index = int((vector <= 0).nonzero()[0])
         raise fail(f"costs[{index}]", "positive", f"{float(vector[index]):g}")
+    if vector.max() > 1e12 * vector.min():
+        ratio = f"a ratio of {float(vector.max() / vector.min()):g}"
+        raise fail("costs", "within a factor of 1e12 of each other", ratio)
     return vector
 
 
@@ -102,7 +107,9 @@ def same_length(field: str, vector: Tensor, num_blocks: int) -> Tensor:
     """Return `vector` if it has one entry per block."""
     if vector.shape != (num_blocks,):
         raise fail(
-            field, f"a vector of {num_blocks} entries, one per block", f"shape {tuple(vector.shape)}"
+            field,
+            f"a vector of {num_blocks} entries, one per block",
+            f"shape {tuple(vector.shape)}",
         )
     return vector
 
@@ -133,7 +140,11 @@ def _number(field: str, value: SupportsFloat) -> float:
 
 def _vector(field: str, values: Tensor | Iterable[float]) -> Tensor:
     try:
-        raw = values.detach() if isinstance(values, Tensor) else torch.tensor(list(values), dtype=torch.float64)
+        raw = (
+            values.detach()
+            if isinstance(values, Tensor)
+            else torch.tensor(list(values), dtype=torch.float64)
+        )
     except (TypeError, ValueError) as error:
         raise fail(field, "a vector of numbers, one per block", repr(values)) from error
     vector = raw.to(device="cpu", dtype=torch.float64)

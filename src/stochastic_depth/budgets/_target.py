@@ -1,0 +1,67 @@
+"""The budget as an equation: how much the droppable blocks must carry."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .. import _checks
+from .._checks import fail, interval
+from .._errors import InfeasibleBudget
+
+TOLERANCE = 1e-6
+"""How closely every budget is met, in shares of the network."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """`sum over droppable of c_l p_l = carried`, protected blocks being at survival 1.
+
+    Attributes:
+        budget: expected active share of the whole network, in (0, 1].
+        costs: normalised block costs (L,), summing to 1.
+        droppable: which blocks may drop (L,).
+    """
+
+    budget: float
+    costs: Tensor
+    droppable: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        budget: float,
+        num_blocks: int,
+        costs: Iterable[float] | None,
+        protected: Iterable[bool] | None,
+    ) -> "Target":
+        """Validate the arguments that every solver of budgets shares."""
+        budget = interval("budget", budget, 0.0, 1.0, remedy="It is the expected active share.")
+        if budget == 0:
+            raise fail("budget", "in (0, 1]", 0, "A network without blocks cannot be trained.")
+        weights = _checks.costs(costs, num_blocks)
+        fixed = _checks.mask("protected", protected, num_blocks)
+        return cls(budget, weights / weights.sum(), ~fixed)
+
+    @property
+    def carried(self) -> float:
+        """The expected cost share that the droppable blocks must carry."""
+        return self.budget - float(self.costs[~self.droppable].sum())
+
+    def with_protected(self, p: Tensor) -> Tensor:
+        """Set protected blocks to survival 1."""
+        return torch.where(self.droppable, p, 1.0)
+
+    def share(self, p: Tensor) -> float:
+        """Return the active share of the network under `p`, protected blocks at 1."""
+        return float(self.costs @ self.with_protected(p))
+
+    def require_within(self, low: float, high: float, reason: str) -> None:
+        """Raise `InfeasibleBudget` unless `low <= budget <= high`, up to rounding."""
+        slack = 1e-12
+        if not low - slack <= self.budget <= high + slack:
+            raise InfeasibleBudget(
+                f"budget must be in [{low:.6g}, {high:.6g}], what {reason}; got {self.budget:g}. "
+                f"Choose a budget in that range or another way to spend it."
+            )

@@ -1,0 +1,47 @@
+"""Curricula made of other curricula."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from torch import Tensor
+
+from .._checks import fail, interval
+from ._curriculum import Curriculum
+
+
+class Sequential(Curriculum):
+    """Several curricula one after another, each seeing its own progress from 0 to 1.
+
+    Args:
+        pieces: pairs (until, curriculum). `until` is the share of the whole training
+            at which the piece ends; it grows from piece to piece and the last is 1.
+
+    Raises:
+        InvalidArgument: no piece, ends that do not grow, or a last end other than 1.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> from stochastic_depth import curricula
+        >>> plan = curricula.sequential(
+        ...     (0.2, curricula.warmup(0.5, until=1.0)), (1.0, curricula.constant(0.5))
+        ... )
+        >>> [plan(t).item() for t in (0.0, 0.1, 0.2, 1.0)]
+        [1.0, 0.75, 0.5, 0.5]
+    """
+
+    def __init__(self, *pieces: tuple[float, Callable[[float], Tensor]]) -> None:
+        ends = [0.0, *(interval("until", until, 0.0, 1.0) for until, _ in pieces)]
+        if not pieces or ends[-1] != 1:
+            raise fail("the last `until`", "1, the end of training", ends[-1])
+        if any(later <= earlier for earlier, later in pairwise(ends)):
+            raise fail("`until`", "growing from piece to piece, from above 0", ends[1:])
+        self._spans = [
+            (start, end, curriculum)
+            for (start, end), (_, curriculum) in zip(pairwise(ends), pieces, strict=True)
+        ]
+
+    def survival(self, progress: float) -> Tensor:
+        for start, end, curriculum in self._spans:
+            if progress < end:
+                return curriculum((progress - start) / (end - start))
+        return self._spans[-1][2](1.0)

@@ -1,0 +1,62 @@
+"""What all curricula share: the check of progress and the check of the result."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from .._checks import fail, interval, probabilities, probability
+from .._typing import Probabilities
+
+Survival = float | Tensor | Iterable[float]
+"""One survival probability for all blocks, or one per block."""
+
+
+class Curriculum(ABC):
+    """Abstract curriculum: define `survival` for a valid progress.
+
+    Example:
+        >>> import torch
+        >>> from stochastic_depth.curricula import Curriculum
+        >>> class Alternate(Curriculum):
+        ...     def survival(self, progress):
+        ...         return torch.full((2,), 1.0 if progress < 0.5 else 0.8)
+        >>> Alternate()(0.75)
+        tensor([0.8000, 0.8000], dtype=torch.float64)
+    """
+
+    def __call__(self, progress: float) -> Probabilities:
+        """Return the survival probabilities at `progress`.
+
+        Args:
+            progress: share of training that is done, in [0, 1].
+
+        Returns:
+            float64 tensor of shape (L,), entries in [0, 1].
+
+        Raises:
+            InvalidArgument: `progress` outside [0, 1] or NaN.
+        """
+        remedy = "Progress is step / total_steps."
+        progress = interval("progress", progress, 0.0, 1.0, remedy=remedy)
+        name = f"{type(self).__name__.lower()}({progress:g})"
+        return probabilities(name, self.survival(progress))
+
+    @abstractmethod
+    def survival(self, progress: float) -> Tensor:
+        """Return the probabilities for a valid `progress`; called by `__call__`."""
+
+
+def as_survival(values: Survival) -> Tensor:
+    """Return a float64 vector; a single number becomes a vector of one."""
+    if isinstance(values, (int, float)):
+        return probabilities("p", [probability("p", values)])
+    return probabilities("p", values)
+
+
+def as_share(field: str, value: float) -> float:
+    """Return a share of training in (0, 1]."""
+    share = interval(field, value, 0.0, 1.0, remedy="It is a share of training.")
+    if share == 0:
+        raise fail(field, "in (0, 1]", 0, "For a ramp of no length use constant(p).")
+    return share

@@ -1,0 +1,81 @@
+"""Independent gates, the law of stochastic depth."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from .._checks import count
+from .._typing import Gates
+from ._law import SurvivalLaw
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Bernoulli(SurvivalLaw):
+    """Each block runs with probability p_l, independently of the others.
+
+    | rescale   | d_l             | mean | variance   | evaluated at |
+    |-----------|-----------------|------|------------|--------------|
+    | `"train"` | 0 or 1/p_l      | 1    | (1-p)/p    | 1            |
+    | `"test"`  | 0 or 1          | p    | p(1-p)     | p            |
+    | `"none"`  | 0 or 1          | p    | p(1-p)     | 1            |
+
+    A block with p_l = 0 never runs, in evaluation either (but for `"none"`, which
+    evaluates at 1 to the letter).
+
+    Args:
+        survival: P(block l runs), shape (L,), in [0, 1].
+        rescale: where the mean of the gate is put right.
+
+    Raises:
+        InvalidArgument: a probability outside [0, 1] or NaN, unknown `rescale`.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> law = sd.gates.Bernoulli([1.0, 0.5], rescale="train")
+        >>> law
+        Bernoulli(2 blocks, survival 0.50..1.00 (drop 0.00..0.50), rescale='train')
+        >>> law.sample(generator=sd.gates.stream(seed=0, step=3))
+        tensor([1., 0.])
+
+    References:
+        Huang et al. 2016, section 3 (`"test"`); Hayou & Ayed 2021, equation 1.
+    """
+
+    @property
+    def variance(self) -> Float[Tensor, " L"]:
+        return self.survival * (1 - self.survival) * self.value**2
+
+    @property
+    def covariance(self) -> Float[Tensor, "L L"]:
+        return self.variance.diag()
+
+    def _active(self, batch_size: int, generator: Generator) -> Tensor:
+        uniform = torch.rand(len(self), batch_size, generator=generator)
+        return uniform < self.survival[:, None]
+
+    def sample_subset(self, batch_size: int, *, generator: Generator) -> Gates:
+        """Draw gates under which each block runs for a fixed number of samples.
+
+        Block l runs for a random subset of k_l samples, k_l = floor(p_l N + u) with u
+        uniform in [0, 1): p_l N when that is whole, and p_l N on average otherwise, so
+        that every sample still sees the survival probability p_l.
+
+        Args:
+            batch_size: N, at least 1.
+            generator: a CPU generator.
+
+        Returns:
+            float32 tensor of shape (L, N).
+
+        References:
+            The fixed subset is DINOv2's drop path; the stochastic rounding is ours:
+            rounding down instead keeps fewer samples than asked for in small batches.
+        """
+        size = count("batch_size", batch_size)
+        offset = torch.rand(len(self), generator=generator)
+        kept = torch.floor(self.survival * size + offset)
+        order = torch.rand(len(self), size, generator=generator).argsort(dim=1)
+        rank = order.argsort(dim=1)
+        return self._scaled(rank < kept[:, None])

@@ -1,0 +1,131 @@
+"""Independent coins given their sum: the conditional Bernoulli distribution."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+TOLERANCE = 1e-13
+"""To this accuracy the marginals are fitted."""
+
+MAX_ITERATIONS = 100
+"""Newton's method needs fewer than ten; the rest is for the line search."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionalBernoulli:
+    """m coins with probabilities q, conditioned on exactly `size` heads.
+
+    The law depends on the odds q/(1-q) up to one common factor. That factor is kept
+    where `sum q` is near `size`, so that conditioning is on a likely event and all
+    sums below run over numbers of ordinary magnitude: no logarithms are needed.
+
+    Attributes:
+        logits: log odds of the coins, float64, shape (m,).
+        size: number of heads, 0 < size < m.
+    """
+
+    logits: Float[Tensor, " m"]
+    size: int
+
+    @classmethod
+    def with_marginals(cls, p: Float[Tensor, " m"], size: int) -> "ConditionalBernoulli":
+        """Return the law with P(coin i is heads) = p_i; the p_i sum to `size`.
+
+        The logits maximise the concave `p . logits - log Z(logits)`, whose gradient is
+        `p - marginals` and whose Hessian is minus the covariance: Newton's method, with
+        steps halved until the error falls.
+        """
+        law = cls(p.logit(), size)
+        error = law._error(p)
+        for _ in range(MAX_ITERATIONS):
+            if error <= TOLERANCE:
+                break
+            step, scale = law._newton_step(p), 1.0
+            while (trial := cls(law.logits + scale * step, size))._error(p) >= error:
+                scale /= 2
+                if scale < 1e-3:  # rounding, not direction, stands in the way
+                    return law
+            law, error = trial, trial._error(p)
+        return law
+
+    def _error(self, p: Tensor) -> float:
+        return float((p - self.marginals).abs().max())
+
+    def _newton_step(self, p: Tensor) -> Tensor:
+        # The covariance is singular along (1, ..., 1), the common factor of the odds.
+        # Adding w w^T makes it regular and fixes w . step = 0, which keeps sum q.
+        q = self.logits.sigmoid()
+        w = q * (1 - q)
+        return torch.linalg.solve(self.covariance + torch.outer(w, w), p - self.marginals)
+
+    @cached_property
+    def _before(self) -> Float[Tensor, "m1 size1"]:
+        """Row i: P(k heads among the first i coins), k = 0..size."""
+        return _counts(self.logits.sigmoid(), self.size)
+
+    @cached_property
+    def _after(self) -> Float[Tensor, "m1 size1"]:
+        """Row i: P(k heads among the coins i, i+1, ...), k = 0..size."""
+        return _counts(self.logits.sigmoid().flip(0), self.size).flip(0)
+
+    @cached_property
+    def marginals(self) -> Float[Tensor, " m"]:
+        """P(coin i is heads): coin i, k heads before it and size-1-k after it."""
+        q = self.logits.sigmoid()
+        others = (self._before[:-1, :-1] * self._after[1:, :-1].flip(1)).sum(1)
+        return q * others / self._after[0, self.size]
+
+    @cached_property
+    def covariance(self) -> Float[Tensor, "m m"]:
+        """Cov(coin i, coin j), from P(both heads).
+
+        Row i of `joint` is P(coin i heads, k heads among the coins before j), carried
+        along j; it starts at j = i + 1 and meets `_after` at each later coin.
+        """
+        q = self.logits.sigmoid()
+        both = self.marginals.diag()
+        joint = torch.zeros(len(q), self.size + 1, dtype=torch.float64)
+        for j in range(len(q)):
+            meets = joint[:j, :-1] @ self._after[j + 1, :-1].flip(0)
+            both[:j, j] = both[j, :j] = q[j] * meets / self._after[0, self.size]
+            joint[:j] = _toss(joint[:j], q[j])
+            joint[j, 1:] = q[j] * self._before[j, :-1]
+        return both - torch.outer(self.marginals, self.marginals)
+
+    @cached_property
+    def _heads_given_left(self) -> Float[Tensor, "m size1"]:
+        """P(coin i is heads, given k heads among the coins i, i+1, ...)."""
+        heads = torch.zeros(len(self.logits), self.size + 1, dtype=torch.float64)
+        heads[:, 1:] = self.logits.sigmoid()[:, None] * self._after[1:, :-1]
+        # Where the condition is impossible the numerator is 0 as well.
+        return heads / self._after[:-1].clamp(min=torch.finfo(torch.float64).tiny)
+
+    def sample(self, batch_size: int, generator: Generator) -> Bool[Tensor, "m N"]:
+        """Draw exactly, coin by coin, given the heads that are left to place."""
+        shape = (len(self.logits), batch_size)
+        uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+        heads = torch.empty(shape, dtype=torch.bool)
+        left = torch.full((batch_size,), self.size)
+        for i, probability in enumerate(self._heads_given_left):
+            heads[i] = uniform[i] < probability[left]
+            left -= heads[i].long()
+        return heads
+
+
+def _counts(q: Tensor, size: int) -> Tensor:
+    """Return the distribution of heads among the first i coins, truncated at `size`."""
+    table = torch.zeros(len(q) + 1, size + 1, dtype=torch.float64)
+    table[0, 0] = 1
+    for i, probability in enumerate(q):
+        table[i + 1] = _toss(table[i], probability)
+    return table
+
+
+def _toss(distribution: Tensor, probability: Tensor) -> Tensor:
+    """Return the distribution of heads after one more coin (last dimension: heads)."""
+    tossed = distribution * (1 - probability)
+    tossed[..., 1:] += distribution[..., :-1] * probability
+    return tossed

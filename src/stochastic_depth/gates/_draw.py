@@ -1,0 +1,53 @@
+"""The one place that turns `per` into a draw."""
+
+from typing import Literal, get_args
+
+from torch import Generator
+
+from .._checks import fail, one_of
+from .._errors import Unsupported
+from .._typing import Gates
+from ._bernoulli import Bernoulli
+from ._law import Law
+
+Per = Literal["batch", "sample", "subset"]
+"""What shares a draw: the whole batch, nothing (each sample its own), or nothing but
+with a fixed number of samples per block."""
+
+
+def draw(law: Law, per: Per, batch_size: int | None, *, generator: Generator) -> Gates:
+    """Draw the gates of one step.
+
+    Args:
+        law: law of the gates of L blocks.
+        per: `"batch"`, `"sample"` or `"subset"`, see `Per`.
+        batch_size: N; needed unless `per="batch"`.
+        generator: a CPU generator, such as `gates.stream(seed, step)`.
+
+    Returns:
+        float32 tensor on the CPU, (L,) for `"batch"`, otherwise (L, N).
+
+    Raises:
+        InvalidArgument: unknown `per`, or no batch size where one is needed.
+        Unsupported: `per="subset"` for a law whose gates are not independent.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> law = sd.gates.Bernoulli([0.75, 0.5], rescale="test")
+        >>> gates = sd.gates.draw(law, "subset", 4, generator=sd.gates.stream(0, 0))
+        >>> gates.sum(dim=1)
+        tensor([3., 2.])
+    """
+    one_of("per", per, get_args(Per))
+    if per == "batch":
+        return law.sample(generator=generator)
+    if batch_size is None:
+        raise fail("batch_size", f"given for per={per!r}", None)
+    if per == "sample":
+        return law.sample(batch_size, generator=generator)
+    if not isinstance(law, Bernoulli):
+        raise Unsupported(
+            f"per='subset' must have a Bernoulli law, whose blocks are independent; got {law}. "
+            "Use per='batch' or per='sample'."
+        )
+    return law.sample_subset(batch_size, generator=generator)

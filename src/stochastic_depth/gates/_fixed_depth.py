@@ -1,0 +1,78 @@
+"""Gates with given marginals and a fixed number of blocks per draw."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from ._conditional import ConditionalBernoulli
+from ._law import Rescale, SurvivalLaw
+
+WHOLE = 1e-9
+"""An expected depth this close to a whole number counts as whole."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class FixedDepth(SurvivalLaw):
+    """Exactly the marginals p, and floor(sum p) or ceil(sum p) blocks in every draw.
+
+    Among all laws with these marginals and this depth it is the one of largest entropy:
+    independent coins conditioned on their sum, their odds fitted so that P(d_l != 0) =
+    p_l. Every step then takes the same time and memory (to one block). An expected
+    depth between k and k+1 is met by one coin more that belongs to no block.
+
+    Args:
+        survival: P(block l runs), shape (L,), in [0, 1].
+        rescale: where the mean of the gate is put right, see `Rescale`.
+
+    Raises:
+        InvalidArgument: a probability outside [0, 1] or NaN, unknown `rescale`.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> law = sd.gates.FixedDepth([0.9, 0.8, 0.3], rescale="test")
+        >>> [int(law.sample(generator=sd.gates.stream(0, step)).sum()) for step in range(5)]
+        [2, 2, 2, 2, 2]
+
+    References:
+        Chen, Dempster & Liu 1994, Weighted finite population sampling to maximize
+        entropy, Biometrika 81(3).
+    """
+
+    def __init__(self, survival: Tensor | Iterable[float], rescale: Rescale = "train") -> None:
+        super().__init__(survival, rescale)
+        object.__setattr__(self, "_random", (self.survival > 0) & (self.survival < 1))
+
+    @cached_property
+    def _coins(self) -> ConditionalBernoulli | None:
+        """The blocks with 0 < p < 1, and the coin that belongs to none."""
+        p = self.survival[self._random]
+        depth = float(p.sum())
+        if len(p) == 0:
+            return None
+        if abs(depth - round(depth)) <= WHOLE:
+            return ConditionalBernoulli.with_marginals(p, round(depth))
+        size = math.ceil(depth)
+        return ConditionalBernoulli.with_marginals(
+            torch.cat([p, p.new_tensor([size - depth])]), size
+        )
+
+    @property
+    def covariance(self) -> Float[Tensor, "L L"]:
+        index = self._random.nonzero()[:, 0]
+        matrix = torch.zeros(len(self), len(self), dtype=torch.float64)
+        if self._coins is not None:
+            joint = self._coins.covariance[: len(index), : len(index)]
+            matrix[index[:, None], index] = joint
+        return matrix * self.value[:, None] * self.value
+
+    def _active(self, batch_size: int, generator: Generator) -> Tensor:
+        active = (self.survival == 1)[:, None].repeat(1, batch_size)
+        if self._coins is not None:
+            drawn = self._coins.sample(batch_size, generator)
+            active[self._random] = drawn[: int(self._random.sum())]
+        return active

@@ -1,0 +1,127 @@
+"""What all laws of gates share, and the three rescalings."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from .._checks import count, one_of, probabilities
+from .._typing import Gates, Probabilities
+
+Rescale = Literal["train", "test", "none"]
+"""Where the mean of the gate is put right.
+
+`"train"`: d is 0 or 1/p, evaluated at 1 (inverted scaling: torchvision, timm).
+`"test"`: d is 0 or 1, evaluated at p (Huang et al. 2016).
+`"none"`: d is 0 or 1, evaluated at 1: the network is not evaluated at its mean.
+"""
+
+
+class Law(ABC):
+    """Abstract law of a gate vector of L blocks.
+
+    Attributes:
+        survival: P(d_l != 0), float64, shape (L,).
+        mean: E d_l, float64, shape (L,).
+        covariance: Cov(d_l, d_k), float64, shape (L, L).
+        variance: Var d_l, float64, shape (L,).
+        evaluation: the gates in evaluation mode, float64, shape (L,).
+    """
+
+    survival: Probabilities
+
+    def __len__(self) -> int:
+        return len(self.survival)
+
+    @property
+    @abstractmethod
+    def mean(self) -> Float[Tensor, " L"]: ...
+
+    @property
+    @abstractmethod
+    def covariance(self) -> Float[Tensor, "L L"]: ...
+
+    @property
+    def variance(self) -> Float[Tensor, " L"]:
+        return self.covariance.diagonal()
+
+    @property
+    @abstractmethod
+    def evaluation(self) -> Float[Tensor, " L"]: ...
+
+    @abstractmethod
+    def sample(self, batch_size: int | None = None, *, generator: Generator) -> Gates:
+        """Draw one gate vector, or an independent one per sample.
+
+        Args:
+            batch_size: N, at least 1, for one draw per sample; None for one draw.
+            generator: a CPU generator, such as `gates.stream(seed, step)`.
+
+        Returns:
+            float32 tensor on the CPU, shape (L,) or (L, N). Drawn in float32 and to
+            be cast afterwards: comparisons in half precision are biased.
+        """
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SurvivalLaw(Law):
+    """Abstract law given by survival probabilities: a gate is 0, or its block's one value.
+
+    Args:
+        survival: P(block l runs), shape (L,), in [0, 1].
+        rescale: where the mean is put right, see `Rescale`.
+
+    Raises:
+        InvalidArgument: a probability outside [0, 1] or NaN, unknown `rescale`.
+    """
+
+    survival: Probabilities
+    rescale: Rescale = "train"
+
+    def __init__(self, survival: Tensor | Iterable[float], rescale: Rescale = "train") -> None:
+        object.__setattr__(self, "survival", probabilities("survival", survival))
+        object.__setattr__(self, "rescale", one_of("rescale", rescale, get_args(Rescale)))
+
+    @property
+    def value(self) -> Float[Tensor, " L"]:
+        """The gate of a block that runs: 1, or 1/p under `rescale="train"`."""
+        if self.rescale != "train":
+            return torch.ones_like(self.survival)
+        # A block that never runs has no value; 1 keeps the arithmetic finite.
+        return 1 / torch.where(self.survival > 0, self.survival, 1.0)
+
+    @property
+    def mean(self) -> Float[Tensor, " L"]:
+        return self.survival * self.value
+
+    @property
+    def evaluation(self) -> Float[Tensor, " L"]:
+        return torch.ones_like(self.survival) if self.rescale == "none" else self.mean
+
+    def sample(self, batch_size: int | None = None, *, generator: Generator) -> Gates:
+        """Draw gates; see `Law.sample`."""
+        size = 1 if batch_size is None else count("batch_size", batch_size)
+        gates = self._scaled(self._active(size, generator))
+        return gates[:, 0] if batch_size is None else gates
+
+    @abstractmethod
+    def _active(self, batch_size: int, generator: Generator) -> Tensor:
+        """Draw which blocks run: bool (L, N)."""
+
+    def _scaled(self, active: Tensor) -> Tensor:
+        return active * self.value.to(torch.float32)[:, None]
+
+    def __repr__(self) -> str:
+        p = self.survival
+        survival = f"{p.min():.2f}" if p.min() == p.max() else f"{p.min():.2f}..{p.max():.2f}"
+        drop = (
+            f"{1 - p.max():.2f}" if p.min() == p.max() else f"{1 - p.max():.2f}..{1 - p.min():.2f}"
+        )
+        name = type(self).__name__
+        return (
+            f"{name}({len(p)} blocks, survival {survival} (drop {drop}), rescale={self.rescale!r})"
+        )

@@ -1,0 +1,42 @@
+"""Where the randomness of gates comes from."""
+
+import hashlib
+
+import torch
+from torch import Generator
+
+from .._checks import count
+
+
+def stream(seed: int, step: int, rank: int | None = None) -> Generator:
+    """Return the generator of one step: a function of its arguments and of nothing else.
+
+    The arguments are hashed, so that neighbouring seeds, steps and ranks give unrelated
+    streams. Asking again gives a generator in its initial state: a step can be replayed
+    at any time, and resuming at step t needs no state but t.
+
+    Args:
+        seed: the run's seed, at least 0.
+        step: number of the training step, at least 0.
+        rank: number of the process for gates that differ between processes; None for
+            gates that all processes share.
+
+    Returns:
+        A CPU generator.
+
+    Raises:
+        InvalidArgument: a negative or non-integer argument.
+
+    Example:
+        >>> import torch, stochastic_depth as sd
+        >>> first = torch.rand(3, generator=sd.gates.stream(seed=1, step=7))
+        >>> again = torch.rand(3, generator=sd.gates.stream(seed=1, step=7))
+        >>> torch.equal(first, again)
+        True
+    """
+    key = (count("seed", seed, least=0), count("step", step, least=0), rank)
+    if rank is not None:
+        count("rank", rank, least=0)
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    # The high bit stays clear: manual_seed takes signed 64-bit numbers.
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
