@@ -34,32 +34,38 @@ class ConditionalBernoulli:
     def with_marginals(cls, p: Float[Tensor, " m"], size: int) -> "ConditionalBernoulli":
         """Return the law with P(coin i is heads) = p_i; the p_i sum to `size`.
 
-        The logits maximise the concave `p . logits - log Z(logits)`, whose gradient is
-        `p - marginals` and whose Hessian is minus the covariance: Newton's method, with
-        steps halved until the error falls.
+        Newton's method for `logit(marginals) = logit(p)`: in log odds it has the right
+        scale for probabilities of any size. Steps are halved until the error falls.
         """
         law = cls(p.logit(), size)
-        error = law._error(p)
         for _ in range(MAX_ITERATIONS):
-            if error <= TOLERANCE:
+            if (p - law.marginals).abs().max() <= TOLERANCE:
                 break
-            step, scale = law._newton_step(p), 1.0
-            while (trial := cls(law.logits + scale * step, size))._error(p) >= error:
+            error, scale = law._error(p), 1.0
+            step = law._newton_step(error)
+            while not (trial := cls(law.logits + scale * step, size))._falls_below(error, p):
                 scale /= 2
                 if scale < 1e-3:  # rounding, not direction, stands in the way
                     return law
-            law, error = trial, trial._error(p)
+            law = trial
         return law
 
-    def _error(self, p: Tensor) -> float:
-        return float((p - self.marginals).abs().max())
+    def _error(self, p: Tensor) -> Tensor:
+        return p.logit() - self.marginals.logit()
 
-    def _newton_step(self, p: Tensor) -> Tensor:
-        # The covariance is singular along (1, ..., 1), the common factor of the odds.
-        # Adding w w^T makes it regular and fixes w . step = 0, which keeps sum q.
-        q = self.logits.sigmoid()
-        w = q * (1 - q)
-        return torch.linalg.solve(self.covariance + torch.outer(w, w), p - self.marginals)
+    def _falls_below(self, error: Tensor, p: Tensor) -> bool:
+        return bool(self._error(p).abs().max() < error.abs().max())  # False for NaN
+
+    def _newton_step(self, error: Tensor) -> Tensor:
+        # d logit(marginal_i) / d logit_j = Cov_ij / Var_i, solved through correlations,
+        # whose scale does not depend on the probabilities. They are singular along the
+        # standard deviations (the common factor of the odds); adding the outer product
+        # makes them regular and keeps that factor in place.
+        deviation = self.covariance.diagonal().clamp(min=1e-18).sqrt()
+        correlation = self.covariance / torch.outer(deviation, deviation)
+        direction = deviation / deviation.norm()
+        regular = correlation + torch.outer(direction, direction)
+        return torch.linalg.solve(regular, deviation * error) / deviation
 
     @cached_property
     def _before(self) -> Float[Tensor, "m1 size1"]:

@@ -13,7 +13,7 @@ from ._conditional import ConditionalBernoulli
 from ._law import Rescale, SurvivalLaw
 
 WHOLE = 1e-9
-"""An expected depth this close to a whole number counts as whole."""
+"""A probability, or an expected depth, this close to a whole number counts as whole."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -45,7 +45,7 @@ class FixedDepth(SurvivalLaw):
 
     def __init__(self, survival: Tensor | Iterable[float], rescale: Rescale = "train") -> None:
         super().__init__(survival, rescale)
-        object.__setattr__(self, "_random", (self.survival > 0) & (self.survival < 1))
+        object.__setattr__(self, "_random", (self.survival - self.survival.round()).abs() > WHOLE)
 
     @cached_property
     def _coins(self) -> ConditionalBernoulli | None:
@@ -71,7 +71,7 @@ class FixedDepth(SurvivalLaw):
         return matrix * self.value[:, None] * self.value
 
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
-        active = (self.survival == 1)[:, None].repeat(1, batch_size)
+        active = (self.survival > 0.5)[:, None].repeat(1, batch_size)
         if self._coins is not None:
             drawn = self._coins.sample(batch_size, generator)
             active[self._random] = drawn[: int(self._random.sum())]
