@@ -1,3 +1,16 @@
 """Train residual networks whose depth is random."""
 
-from . import budgets, curricula, gates, schedules
+from . import blocks, budgets, curricula, gates, models, schedules
+from .blocks import DropPath, StochasticDepth, stochastic_depth
+
+__all__ = [
+    "DropPath",
+    "StochasticDepth",
+    "blocks",
+    "budgets",
+    "curricula",
+    "gates",
+    "models",
+    "schedules",
+    "stochastic_depth",
+]

@@ -1,0 +1,107 @@
+"""The gate of one block, ready to execute."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from .._checks import fail, one_of
+from .._typing import Gates
+
+Execution = Literal["auto", "mask", "skip", "gather"]
+"""`"auto"` is `"skip"` for one draw per batch, `"gather"` for one per sample, and
+`"mask"` for gates that require a gradient."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The samples for which a block runs, and their gate.
+
+    Attributes:
+        index: sorted positions in the batch, int64, shape (k,), 0 < k <= N.
+        scale: the gate of these samples: one number, or one per sample, shape (k,).
+    """
+
+    index: Int[Tensor, " k"]
+    scale: float | Tensor
+
+    def weight(self, like: Tensor) -> float | Tensor:
+        """Return the scale in a form that multiplies rows such as `like`."""
+        if isinstance(self.scale, float):
+            return self.scale
+        return per_sample(self.scale, like)
+
+
+Gate: TypeAlias = float | Rows | Tensor
+"""One block's gate; see the table in `blocks`."""
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """Return `values`, shape () or (N,), in the dtype and with the dimensions of `like`."""
+    moved = values.to(device=like.device, dtype=like.dtype)
+    return moved.reshape(-1, *[1] * (like.ndim - 1)) if values.ndim else moved
+
+
+def lower(
+    gates: Gates, execution: Execution = "auto", *, device: torch.device | str | None = None
+) -> list[Gate]:
+    """Turn a gate vector into one executable gate per block.
+
+    Args:
+        gates: shape (L,) for the whole batch, or (L, N) for one gate per sample; on the
+            CPU unless they are to be masked.
+        execution: how blocks run, see `Execution`. `"skip"` needs shape (L,); under
+            `"gather"` gates of shape (L,) are skipped, all samples sharing one fate.
+        device: where the network computes; row indices are sent there in one transfer.
+
+    Returns:
+        A list of L gates. Under `"gather"` a block that all samples run with one gate
+        becomes a `float`, and so does one that no sample runs (0.0).
+
+    Raises:
+        InvalidArgument: gates of another shape, or an execution that cannot serve them.
+
+    Example:
+        >>> import torch
+        >>> from stochastic_depth import blocks
+        >>> blocks.lower(torch.tensor([1.0, 0.0]))
+        [1.0, 0.0]
+        >>> first, second = blocks.lower(torch.tensor([[2.0, 0.0, 2.0], [1.0, 1.0, 1.0]]))
+        >>> first.index, first.scale, second
+        (tensor([0, 2]), 2.0, 1.0)
+    """
+    one_of("execution", execution, get_args(Execution))
+    if gates.ndim not in (1, 2):
+        raise fail("gates", "of shape (L,) or (L, N)", f"shape {tuple(gates.shape)}")
+    if execution == "mask" or (execution == "auto" and gates.requires_grad):
+        return list(gates.to(device=device).unbind(0))
+    if gates.requires_grad:
+        raise fail("execution", "'mask' for gates that require a gradient", repr(execution))
+    if gates.ndim == 1:
+        return list(gates.tolist())
+    if execution == "skip":
+        raise fail("execution", "'gather' or 'mask' for gates per sample", repr(execution))
+    return _lower_rows(gates, device)
+
+
+def _lower_rows(gates: Tensor, device: torch.device | str | None) -> list[Gate]:
+    active = gates != 0
+    counts = active.sum(1).tolist()
+    positions = active.nonzero()[:, 1].to(device=device, non_blocking=True).split(counts)
+    values = gates[active].split(counts)
+    return [
+        _lower_block(index, value, gates.shape[1])
+        for index, value in zip(positions, values, strict=True)
+    ]
+
+
+def _lower_block(index: Tensor, values: Tensor, batch_size: int) -> Gate:
+    if len(values) == 0:
+        return 0.0
+    shared = bool((values == values[0]).all())
+    scale = float(values[0]) if shared else values
+    if shared and len(values) == batch_size:
+        return scale
+    return Rows(index, scale)

@@ -1,0 +1,172 @@
+"""The residual step."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from ._gate import Gate, Rows, per_sample
+from ._gather import replace_rows, take_rows
+
+Map = Callable[[Tensor], Tensor]
+
+
+def residual_step(
+    x: Float[Tensor, "N *rest"],
+    branch: Map,
+    gate: Gate = 1.0,
+    *,
+    shortcut: Map | None = None,
+    activation: Map | None = None,
+    scale: float = 1.0,
+    activated: bool = False,
+) -> Float[Tensor, "N *out"]:
+    """Return `act(s(x) + a d F(x))`, executed as the type of the gate says.
+
+    A dropped branch contributes exactly nothing in every execution, NaN and infinity
+    included: under `float` and `Rows` it does not run, under `Tensor` its non-finite
+    values are cut off, in the output and in the gradient of x. (The gradient of the
+    branch's own parameters is out of reach of a mask, and may then be NaN.)
+
+    Args:
+        x: input, N samples.
+        branch: F.
+        gate: d; see the table in `blocks`.
+        shortcut: s; None is the identity.
+        activation: applied to the sum; None is the identity.
+        scale: a, the depth scaling.
+        activated: promise that `activation(shortcut(x))` equals `shortcut(x)`, as in a
+            network of ReLUs whose stream is non-negative. Samples that drop the branch
+            then do without the activation as well.
+
+    Returns:
+        The output of the block.
+
+    Example:
+        >>> import torch
+        >>> from stochastic_depth import blocks
+        >>> x = torch.tensor([[1.0], [2.0]])
+        >>> blocks.residual_step(x, torch.neg, 0.0)
+        tensor([[1.],
+                [2.]])
+        >>> blocks.residual_step(x, torch.neg, blocks.Rows(torch.tensor([1]), 2.0))
+        tensor([[ 1.],
+                [-2.]])
+
+    References:
+        Huang et al. 2016, equation 2.
+    """
+    if isinstance(gate, Rows):
+        return _gathered(x, branch, gate, shortcut, activation, scale, activated)
+    base = x if shortcut is None else shortcut(x)
+    if isinstance(gate, Tensor):
+        total = base + _masked(x, branch, gate, scale)
+    elif gate == 0:
+        total = base
+        activation = None if activated else activation
+    else:
+        total = torch.add(base, branch(x), alpha=scale * gate)
+    return total if activation is None else activation(total)
+
+
+class Residual(nn.Module):
+    """A block `y = act(s(x) + a d F(x))`; see `residual_step`.
+
+    Args:
+        branch: F.
+        shortcut: s; None is the identity.
+        activation: applied to the sum; None is the identity.
+        scale: a, the depth scaling, such as 1/sqrt(L).
+        activated: promise that the activation leaves the shortcut's output as it is.
+
+    Shapes:
+        x: (N, ...); the output has the shape of `branch(x)` and of `shortcut(x)`.
+
+    Example:
+        >>> import torch
+        >>> from stochastic_depth import blocks
+        >>> block = blocks.Residual(torch.nn.Linear(4, 4))
+        >>> x = torch.randn(2, 4)
+        >>> torch.equal(block(x, gate=0.0), x)
+        True
+    """
+
+    def __init__(
+        self,
+        branch: nn.Module,
+        *,
+        shortcut: nn.Module | None = None,
+        activation: nn.Module | None = None,
+        scale: float = 1.0,
+        activated: bool = False,
+    ) -> None:
+        super().__init__()
+        self.branch = branch
+        self.shortcut = shortcut
+        self.activation = activation
+        self.scale = scale
+        self.activated = activated
+
+    def forward(self, x: Tensor, gate: Gate = 1.0) -> Tensor:
+        """Run the block under `gate`."""
+        return residual_step(
+            x,
+            self.branch,
+            gate,
+            shortcut=self.shortcut,
+            activation=self.activation,
+            scale=self.scale,
+            activated=self.activated,
+        )
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale:g}" if self.scale != 1 else ""
+
+
+def _gathered(
+    x: Tensor,
+    branch: Map,
+    gate: Rows,
+    shortcut: Map | None,
+    activation: Map | None,
+    scale: float,
+    activated: bool,
+) -> Tensor:
+    inner = activation if activated else None
+    outer = None if activated else activation
+
+    def run(base_rows: Tensor) -> Tensor:
+        rows = base_rows if shortcut is None else take_rows(x, gate.index)
+        branched = branch(rows)
+        total = base_rows + scale * gate.weight(branched) * branched
+        return total if inner is None else inner(total)
+
+    merged = replace_rows(x if shortcut is None else shortcut(x), gate.index, run)
+    return merged if outer is None else outer(merged)
+
+
+def _masked(x: Tensor, branch: Map, gate: Tensor, scale: float) -> Tensor:
+    keep = per_sample(gate, x) != 0
+    branched = branch(_ShieldGradient.apply(x, keep))
+    # Not `where(keep, ...)`: at d = 0 the derivative in d is F, not 0.
+    safe = torch.where((per_sample(gate, branched) != 0) | branched.isfinite(), branched, 0)
+    return scale * per_sample(gate, branched) * safe
+
+
+class _ShieldGradient(Function):
+    """The identity, whose gradient is 0 for dropped samples, even where it would be NaN."""
+
+    @staticmethod
+    def forward(x: Tensor, keep: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+        (keep,) = ctx.saved_tensors
+        return torch.where(keep, grad, 0), None

@@ -1,0 +1,43 @@
+"""Zero gradients for parameters that did not run."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+def with_zero_grads(x: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+    """Return `x`, whose backward pass gives each parameter a gradient of zero.
+
+    A block that does not run leaves its parameters with `grad is None`, and the
+    optimizer passes them over. Behind this function they have a zero gradient instead:
+    weight decay and momentum still move them, as in the Torch code of Huang et al., and
+    distributed training finds every parameter used.
+
+    Args:
+        x: what a dropped block passes on.
+        parameters: the parameters of its branch; those without gradient are left out.
+
+    Example:
+        >>> import torch
+        >>> from stochastic_depth import blocks
+        >>> w = torch.nn.Parameter(torch.ones(2))
+        >>> blocks.with_zero_grads(torch.ones(3, requires_grad=True), [w]).sum().backward()
+        >>> w.grad
+        tensor([0., 0.])
+    """
+    trainable = [p for p in parameters if p.requires_grad]
+    return _ZeroGrads.apply(x, *trainable) if trainable and torch.is_grad_enabled() else x
+
+
+class _ZeroGrads(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.parameters = parameters
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        return grad, *(torch.zeros_like(p) for p in ctx.parameters)

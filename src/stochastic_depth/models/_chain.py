@@ -1,0 +1,22 @@
+"""Run a chain of residual blocks."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .._checks import fail
+from .._typing import Gates
+from ..blocks import Residual, lower
+
+
+def run_chain(blocks: Sequence[Residual], x: Tensor, gates: Gates | None) -> Tensor:
+    """Return the output of the last block; without gates every block runs."""
+    if gates is None:
+        for block in blocks:
+            x = block(x)
+        return x
+    if len(gates) != len(blocks):
+        raise fail("gates", f"of length {len(blocks)}, one per block", len(gates))
+    for block, gate in zip(blocks, lower(gates, device=x.device), strict=True):
+        x = block(x, gate)
+    return x
