@@ -1,16 +1,15 @@
 """Gates with given marginals and a fixed number of blocks per draw."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from ._conditional import ConditionalBernoulli
-from ._law import Rescale, SurvivalLaw
+from ._law import SurvivalLaw
 
 WHOLE = 1e-9
 """A probability, or an expected depth, this close to a whole number counts as whole."""
@@ -43,13 +42,14 @@ class FixedDepth(SurvivalLaw):
         entropy, Biometrika 81(3).
     """
 
-    def __init__(self, survival: Tensor | Iterable[float], rescale: Rescale = "train") -> None:
-        super().__init__(survival, rescale)
-        object.__setattr__(self, "_random", (self.survival - self.survival.round()).abs() > WHOLE)
+    @cached_property
+    def _random(self) -> Bool[Tensor, " L"]:
+        """The blocks that are left to chance: 0 < p < 1."""
+        return (self.survival - self.survival.round()).abs() > WHOLE
 
     @cached_property
     def _coins(self) -> ConditionalBernoulli | None:
-        """The blocks with 0 < p < 1, and the coin that belongs to none."""
+        """One coin per random block, and the one that belongs to none."""
         p = self.survival[self._random]
         depth = float(p.sum())
         if len(p) == 0:

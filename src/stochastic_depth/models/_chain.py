@@ -1,15 +1,13 @@
 """Run a chain of residual blocks."""
 
-from collections.abc import Sequence
-
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._checks import fail
 from .._typing import Gates
-from ..blocks import Residual, lower
+from ..blocks import lower
 
 
-def run_chain(blocks: Sequence[Residual], x: Tensor, gates: Gates | None) -> Tensor:
+def run_chain(blocks: nn.ModuleList, x: Tensor, gates: Gates | None) -> Tensor:
     """Return the output of the last block; without gates every block runs."""
     if gates is None:
         for block in blocks:

@@ -93,7 +93,7 @@ class CifarResNet(nn.Module):
         self, x: Float[Tensor, "N C H W"], gates: Gates | None = None
     ) -> Float[Tensor, "N K"]:
         """Return the logits; `gates` of shape (L,) or (L, N), all ones by default."""
-        x = run_chain(list(self.blocks), self.stem(x), gates)
+        x = run_chain(self.blocks, self.stem(x), gates)
         return self.head(self.pool(x).flatten(1))
 
     def _initialise(self, bn_init: BnInit) -> None:

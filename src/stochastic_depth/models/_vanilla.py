@@ -61,12 +61,11 @@ class VanillaResNet(nn.Module):
         self, x: Float[Tensor, "N inputs"], gates: Gates | None = None
     ) -> Float[Tensor, "N outputs"]:
         """Return the output; `gates` of shape (L,) or (L, N), all ones by default."""
-        y = run_chain(list(self.blocks), self.encoder(x), gates)
+        y = run_chain(self.blocks, self.encoder(x), gates)
         return self.decoder(torch.relu(y))
 
     def _initialise(self) -> None:
         for layer in (self.encoder, self.decoder):
             nn.init.normal_(layer.weight, std=1 / math.sqrt(layer.in_features))
-        for block in self.blocks:
-            weight = block.branch[1].weight
+        for weight in self.blocks.parameters():
             nn.init.normal_(weight, std=math.sqrt(2 / weight.shape[1]))
