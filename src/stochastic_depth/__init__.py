@@ -1,16 +1,53 @@
-"""Train residual networks whose depth is random."""
+"""Train residual networks whose depth is random.
+
+A residual network with L blocks is a function of an input and of a gate vector:
+
+    h_l = s_l(h_{l-1}) + a d_l F_l(h_{l-1}),   output = f(x; d)
+
+Train on a draw of the gates, evaluate at their mean. Everything here is a choice of
+the gates (`schedules`, `curricula`, `budgets`, `gates`), a way to run them (`blocks`,
+`apply`), or a question about f (`theory`).
+"""
 
 from . import blocks, budgets, curricula, gates, models, schedules
+from ._errors import (
+    AlreadyApplied,
+    CheckpointError,
+    DataError,
+    InfeasibleBudget,
+    InvalidArgument,
+    NothingToDrop,
+    NotInForward,
+    RunDirectoryInUse,
+    StochasticDepthError,
+    TrainingDiverged,
+    Unsupported,
+)
 from .blocks import DropPath, StochasticDepth, stochastic_depth
 
 __all__ = [
-    "DropPath",
-    "StochasticDepth",
-    "blocks",
+    # choose the gates
     "budgets",
     "curricula",
     "gates",
-    "models",
     "schedules",
+    # run them
+    "blocks",
+    "models",
+    # masks of other libraries
+    "DropPath",
+    "StochasticDepth",
     "stochastic_depth",
+    # errors
+    "AlreadyApplied",
+    "CheckpointError",
+    "DataError",
+    "InfeasibleBudget",
+    "InvalidArgument",
+    "NotInForward",
+    "NothingToDrop",
+    "RunDirectoryInUse",
+    "StochasticDepthError",
+    "TrainingDiverged",
+    "Unsupported",
 ]

@@ -1,0 +1,54 @@
+# Every target does its own set-up in .venv, from nothing, and may be repeated.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Two threads suit a laptop and CI alike; set THREADS for a larger machine.
+THREADS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
+DEMO ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-slow check format bench docs clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+env: $(READY)  ## create .venv with everything the other targets need
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(READY)
+
+demo: env  ## compare constant with stochastic depth and write demo/report.html (DATA=folder with CIFAR-10)
+	$(BIN)/sdepth compare $(if $(DATA),--recipe demo_cifar10 --data $(DATA),--recipe demo_digits) --out $(DEMO) --threads $(THREADS)
+
+test: env  ## run the tests, doctests included (under ten minutes on two cores)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: env  ## run the tests that take longer than a minute each
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+check: env  ## format, lint, types, import layers, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet
+
+format: env  ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: env  ## measure again what the README states (an idle machine, half an hour)
+	$(BIN)/sdepth bench --json benchmarks/results/cpu.json
+
+docs: env  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+clean:  ## remove .venv and everything that was built
+	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

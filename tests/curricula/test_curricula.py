@@ -1,0 +1,122 @@
+from math import exp, nan
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+import stochastic_depth as sd
+from tests.helpers import probabilities, probability
+
+progress = st.floats(0, 1)
+share = st.floats(0.01, 1)
+
+CURRICULA = {
+    "constant": sd.curricula.constant,
+    "warmup": lambda p: sd.curricula.warmup(p, until=0.3),
+    "progressive": lambda p: sd.curricula.progressive(p, sharpness=5),
+    "early": lambda p: sd.curricula.early(p, until=0.3),
+    "late": lambda p: sd.curricula.late(p, start=0.6),
+    "sequential": lambda p: sd.curricula.sequential(
+        (0.25, sd.curricula.warmup(p, until=1.0)), (1.0, sd.curricula.constant(p))
+    ),
+}
+
+
+@pytest.mark.parametrize("make", CURRICULA.values(), ids=CURRICULA)
+@given(p=probabilities, t=progress)
+def test_probabilities_stay_between_the_final_ones_and_full_depth(make, p, t):
+    now = make(p)(t)
+    final = torch.tensor(p, dtype=torch.float64)
+    assert now.shape == final.shape
+    assert now.dtype == torch.float64
+    assert (now >= final - 1e-15).all()
+    assert (now <= 1).all()
+
+
+@pytest.mark.parametrize("make", CURRICULA.values(), ids=CURRICULA)
+@pytest.mark.parametrize("bad", [-0.01, 1.01, nan])
+def test_progress_is_a_share(make, bad):
+    with pytest.raises(sd.InvalidArgument, match="progress must be"):
+        make(0.5)(bad)
+
+
+@pytest.mark.parametrize("make", CURRICULA.values(), ids=CURRICULA)
+def test_survival_is_checked_at_birth(make):
+    with pytest.raises(sd.InvalidArgument, match=r"p\[1\] must be in \[0, 1\]"):
+        make([0.5, 1.2])
+
+
+@pytest.mark.parametrize("name", ["constant", "warmup", "late", "sequential"])
+@given(p=probabilities)
+def test_the_final_probabilities_are_reached_exactly(name, p):
+    assert CURRICULA[name](p)(1.0).tolist() == p
+
+
+@given(p=probabilities, until=share)
+def test_early_ends_at_full_depth_exactly(p, until):
+    assert sd.curricula.early(p, until)(until).tolist() == [1.0] * len(p)
+    assert sd.curricula.early(p, until)(0.0).tolist() == p
+
+
+@given(p=probability, until=share, t=progress)
+def test_warmup_is_a_straight_line(p, until, t):
+    expected = 1 - (1 - p) * min(1, t / until)
+    assert sd.curricula.warmup(p, until)(t).item() == pytest.approx(expected)
+
+
+@given(p=probability, sharpness=st.floats(0.01, 50), t=progress)
+def test_progressive_is_the_formula_of_deepspeed(p, sharpness, t):
+    theta = (1 - p) * exp(-sharpness * t) + p
+    assert sd.curricula.progressive(p, sharpness)(t).item() == pytest.approx(theta)
+
+
+def test_progressive_on_a_linear_schedule_is_deepspeeds_layerwise_rule():
+    step, total, gamma, bar = 300, 2000, 0.001, 0.5
+    p = sd.schedules.linear(bar)(12)
+    theta = (1 - bar) * exp(-gamma * step) + bar
+    layerwise = 1 - torch.arange(1, 13, dtype=torch.float64) / 12 * (1 - theta)
+    ours = sd.curricula.progressive(p, sharpness=gamma * total)(step / total)
+    assert_close(ours, layerwise)
+
+
+def test_late_is_a_step():
+    late = sd.curricula.late(0.6, start=0.5)
+    assert [late(t).item() for t in (0.0, 0.499, 0.5, 1.0)] == [1.0, 1.0, 0.6, 0.6]
+
+
+def test_sequential_hands_each_piece_its_own_progress():
+    seen = []
+
+    def spy(progress):
+        seen.append(progress)
+        return torch.tensor([0.9])
+
+    plan = sd.curricula.sequential((0.2, spy), (0.6, spy), (1.0, spy))
+    for t in (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0):
+        plan(t)
+    assert seen == pytest.approx([0, 0.5, 0, 0.5, 0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("ends", "message"),
+    [((), "last `until` must be 1"), ((0.5,), "must be 1"), ((0.6, 0.4, 1.0), "growing")],
+)
+def test_sequential_covers_training_without_overlap(ends, message):
+    piece = sd.curricula.constant(0.5)
+    with pytest.raises(sd.InvalidArgument, match=message):
+        sd.curricula.sequential(*((end, piece) for end in ends))
+
+
+@pytest.mark.parametrize("bad", [0.0, -0.1, 1.1])
+def test_the_length_of_a_ramp_is_a_share_of_training(bad):
+    for make in (sd.curricula.warmup, sd.curricula.early, sd.curricula.late):
+        with pytest.raises(sd.InvalidArgument, match=r"(until|start) must be in"):
+            make(0.5, bad)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("inf")])
+def test_sharpness_is_positive_and_finite(bad):
+    with pytest.raises(sd.InvalidArgument, match="sharpness must be positive and finite"):
+        sd.curricula.progressive(0.5, sharpness=bad)
