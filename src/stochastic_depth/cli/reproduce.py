@@ -1,0 +1,97 @@
+"""`sdepth reproduce`: a figure or table of a paper, the printed number beside the measured."""
+
+import json as json_module
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from .. import papers
+from .._errors import InvalidArgument
+
+Item = TypeVar("Item")
+
+COLOURS = {"held": "green", "not held": "red", "cannot tell": "yellow", "not measured": "dim"}
+
+
+def reproduce(
+    artefact: str | None = None,
+    profile: papers.Profile = "cpu",
+    out: Path | None = None,
+    seed: int = 0,
+    list: bool = False,
+    json: Path | None = None,
+) -> int:
+    """Reproduce one figure or table, and compare it with what is printed.
+
+    Example: sdepth reproduce hayou2021/table1 --profile paper --out results/table1
+
+    Args:
+        artefact: PAPER/NAME, such as hayou2021/table1; --list names them all.
+        profile: smoke (seconds), cpu (minutes to an hour on two cores) or paper.
+        out: directory for result.json, data.parquet and figure.html, .svg, .png; ARTEFACT
+            under the working directory by default.
+        seed: all randomness is a function of it.
+        list: name every artefact and leave.
+        json: also write result.json here.
+
+    Returns:
+        0, or 1 if a claim was measured and did not hold.
+    """
+    console = Console()
+    if list:
+        _print_titles(console)
+        return 0
+    if artefact is None:
+        raise InvalidArgument(
+            "artefact must be given; got none. `sdepth reproduce --list` names them."
+        )
+    context = papers.Context(seed, _tracker(console))
+    result = papers.reproduce(papers.load(artefact), profile, context)
+    directory = Path(artefact) if out is None else out
+    result.write(directory)
+    if json is not None:
+        text = json_module.dumps(result.record, indent=2, ensure_ascii=False)
+        json.write_text(f"{text}\n", encoding="utf-8")
+    _print_claims(console, result, directory)
+    return int(result.failed)
+
+
+def _tracker(console: Console) -> Any:
+    def show(items: Iterable[Item], description: str) -> Iterable[Item]:
+        return track(items, description, console=console, transient=True)
+
+    return show
+
+
+def _print_titles(console: Console) -> None:
+    table = Table("artefact", "shows", box=None)
+    for name, title in papers.titles().items():
+        table.add_row(name, title)
+    console.print(table)
+
+
+def _print_claims(console: Console, result: papers.Result, directory: Path) -> None:
+    record = result.record
+    console.print(f"{record['artefact']} ({record['profile']}): {record['source']}")
+    table = Table("claim", "printed", "tolerance", "measured", "error", "n", "verdict", box=None)
+    for claim in result.claims:
+        verdict = claim["verdict"]
+        table.add_row(
+            claim["name"],
+            f"{claim['relation']} {claim['expected']:.6g}",
+            f"{claim['tolerance']:.3g}",
+            *(_number(claim[key]) for key in ("measured", "standard_error", "n")),
+            f"[{COLOURS[verdict]}]{verdict}[/]",
+        )
+    console.print(table)
+    for note in record["notes"]:
+        console.print(f"Note: {note}")
+    console.print(f"{record['seconds']} s; written to {directory}")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"

@@ -1,0 +1,104 @@
+"""Run an artefact and write down what came out, where, and with what."""
+
+import io
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+
+from ..reports import Figure
+from ._artefact import Artefact, Context, Outcome, Profile
+from ._provenance import hardware, versions
+from ._write import write_bytes
+
+
+@dataclass(frozen=True)
+class Result:
+    """A reproduced artefact.
+
+    Attributes:
+        outcome: the numbers and the figure.
+        record: what `result.json` holds.
+    """
+
+    outcome: Outcome
+    record: Mapping[str, Any]
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        """Every claim beside its measurement."""
+        return self.record["claims"]
+
+    @property
+    def failed(self) -> bool:
+        """Whether some claim was measured and did not hold."""
+        return any(claim["holds"] is False for claim in self.claims)
+
+    def write(self, directory: str | Path) -> None:
+        """Write `result.json`, `data.parquet` and `figure.{html,svg,png}`.
+
+        Each file is written whole or not at all; `result.json` comes last, so that where
+        it is, the others are.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        figure = self.outcome.figure
+        write_bytes(directory / "data.parquet", _parquet(self.outcome))
+        write_bytes(directory / "figure.html", _html(figure).encode())
+        write_bytes(directory / "figure.svg", figure.svg().encode())
+        write_bytes(directory / "figure.png", figure.png())
+        text = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
+        write_bytes(directory / "result.json", f"{text}\n".encode())
+
+
+def reproduce(
+    artefact: Artefact, profile: Profile = "cpu", context: Context | None = None
+) -> Result:
+    """Run an artefact and judge its claims.
+
+    Args:
+        artefact: what to reproduce, see `load`.
+        profile: at which size.
+        context: seed and progress; seed 0 and none by default.
+
+    Raises:
+        InvalidArgument: the artefact has no such profile.
+
+    Example:
+        >>> from stochastic_depth import papers
+        >>> result = papers.reproduce(papers.load("hayou2021/lemma1"), "smoke")
+        >>> result.failed
+        False
+    """
+    context = Context() if context is None else context
+    settings = artefact.settings(profile)
+    start = time.perf_counter()
+    outcome = artefact.run(settings, context)
+    record = {
+        "artefact": artefact.name,
+        "source": artefact.source,
+        "profile": profile,
+        "settings": asdict(settings),
+        "seed": context.seed,
+        "seconds": round(time.perf_counter() - start, 3),
+        "hardware": hardware(),
+        "versions": versions(),
+        "claims": artefact.judged(outcome, profile),
+        "notes": list(outcome.notes),
+    }
+    return Result(outcome, record)
+
+
+def _parquet(outcome: Outcome) -> bytes:
+    buffer = io.BytesIO()
+    outcome.data.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _html(figure: Figure) -> str:
+    """Return an interactive page that needs no network."""
+    return vl_convert.vegalite_to_html(figure._alone(), bundle=True)
