@@ -1,0 +1,44 @@
+"""The factor a in front of every branch, as a function of depth."""
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+from .._checks import count, fail
+
+Beta: TypeAlias = float | Callable[[int], float]
+"""An exponent, a = L^-beta, or any function L -> a."""
+
+
+def depth_scale(beta: Beta, depth: int) -> float:
+    """Return the factor a = L^-beta of a network of L blocks.
+
+    Args:
+        beta: a finite exponent: 0 does not scale, 1/2 is stable for independent weights,
+            1 for smooth ones; or a callable L -> a.
+        depth: L, at least 1.
+
+    Returns:
+        a, finite.
+
+    Raises:
+        InvalidArgument: `beta` not finite, `depth` below 1, the callable's a not finite.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> sd.models.depth_scale(0.5, depth=100)
+        0.1
+
+    References:
+        Marion et al. 2022, section 1.
+    """
+    depth = count("depth", depth)
+    if callable(beta):
+        return _finite(f"beta({depth})", beta(depth), "It is the factor a of the branches.")
+    return depth ** -_finite("beta", beta, "The branches are scaled by L^-beta.")
+
+
+def _finite(field: str, value: float, remedy: str) -> float:
+    if not math.isfinite(value):
+        raise fail(field, "finite", f"{value:g}", remedy)
+    return float(value)
