@@ -1,0 +1,34 @@
+"""Training a network with stochastic depth on images, one run directory at a time.
+
+    config = load("huang2016_cifar10", {"data.data_dir": "data/cifar10", "epochs": 3})
+    train(config, "runs/first")
+
+A run is a function of its `RunConfig`. Its directory holds `config.yaml`, `run.json`,
+`metrics.csv`, `gates.npy` and `checkpoints/`; training in it again resumes it.
+"""
+
+from ._component import Component
+from ._config import RunConfig
+from ._depth import DepthConfig
+from ._learning_rate import LearningRateConfig
+from ._load import load, recipes
+from ._module import Classifier
+from ._prepare import Prepared, prepare
+from ._train import train
+from .callbacks import StochasticDepth
+from .data import DataConfig
+
+__all__ = [
+    "Classifier",
+    "Component",
+    "DataConfig",
+    "DepthConfig",
+    "LearningRateConfig",
+    "Prepared",
+    "RunConfig",
+    "StochasticDepth",
+    "load",
+    "prepare",
+    "recipes",
+    "train",
+]

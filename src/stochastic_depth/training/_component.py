@@ -1,0 +1,78 @@
+"""Something given by its import path: a model, an optimizer, a logger."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from .._checks import fail, nearest
+
+
+@dataclass(frozen=True)
+class Component:
+    """An import path and the arguments to call it with.
+
+    Args:
+        class_path: dotted path of a class or function.
+        init_args: its keyword arguments.
+
+    Raises:
+        InvalidArgument: nothing can be imported from `class_path`.
+
+    Example:
+        >>> Component("torch.nn.Linear", {"in_features": 2}).build(out_features=3)
+        Linear(in_features=2, out_features=3, bias=True)
+    """
+
+    class_path: str
+    init_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.target  # noqa: B018  # a path that leads nowhere is refused at birth
+
+    @property
+    def target(self) -> Any:
+        """What `class_path` names."""
+        module_path, _, name = self.class_path.rpartition(".")
+        try:
+            module = import_module(module_path)
+        except (ImportError, ValueError) as error:
+            raise fail("class_path", "an import path", repr(self.class_path), str(error)) from error
+        if not hasattr(module, name):
+            remedy = nearest(name, dir(module))
+            raise fail("class_path", f"a name in {module_path}", repr(name), remedy)
+        return getattr(module, name)
+
+    def build(self, *arguments: Any, **derived: Any) -> Any:
+        """Call the target.
+
+        Args:
+            arguments: positional arguments.
+            derived: keyword arguments that `init_args` does not mention.
+
+        Returns:
+            What the target returns.
+
+        Raises:
+            InvalidArgument: the target does not take these arguments.
+        """
+        keywords = {**derived, **self.init_args}
+        try:
+            inspect.signature(self.target).bind(*arguments, **keywords)
+        except TypeError as error:
+            raise fail(
+                self.class_path, "called with arguments it takes", keywords, str(error)
+            ) from error
+        return self.target(*arguments, **keywords)
+
+    def accepts(self, name: str, *, by_name: bool = False) -> bool:
+        """Return whether the target takes the keyword argument `name`.
+
+        Args:
+            name: of the argument.
+            by_name: count only a parameter of that name, not `**kwargs`.
+        """
+        parameters = inspect.signature(self.target).parameters
+        kinds = [parameter.kind for parameter in parameters.values()]
+        return name in parameters or (not by_name and inspect.Parameter.VAR_KEYWORD in kinds)

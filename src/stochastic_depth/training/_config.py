@@ -1,0 +1,97 @@
+"""Everything that defines a run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from .._checks import count, one_of
+from ._component import Component
+from ._depth import DepthConfig
+from ._learning_rate import LearningRateConfig
+from .data import DataConfig
+
+Precision = Literal["float32", "bf16"]
+
+SGD = "torch.optim.SGD"
+TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
+TENSORBOARD_ARGS = {"name": "", "version": "tensorboard"}  # the folder RUN/tensorboard
+
+
+def _tensorboard() -> tuple[Component, ...]:
+    return (Component(TENSORBOARD, TENSORBOARD_ARGS),)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that defines a run: two runs of one configuration give the same weights.
+
+    Args:
+        model: the network, by import path; `num_classes` and `in_channels` come from
+            the data where the network takes them.
+        data: the images.
+        depth: stochastic depth.
+        optimizer: by import path; the rate comes from `learning_rate`.
+        learning_rate: the rate of every step.
+        epochs: passes over the training images.
+        batch_size: images of one step; the last batch of an epoch may be smaller.
+        seed: of the initial weights, the order of the images and the gates.
+        name: name of the recipe.
+        precision: `"float32"`, or `"bf16"` for autocast to bfloat16.
+        channels_last: whether images and weights lie channels-last in memory.
+        accelerator: where to train, as Lightning names it.
+        threads: threads of one operation on the CPU; None leaves torch's choice.
+        evaluate_every: epochs between two evaluations; the last epoch always has one.
+        evaluate_every_steps: steps between two evaluations, besides.
+        evaluation_batch_size: images of one batch of an evaluation.
+        checkpoint_every: epochs between two checkpoints.
+        checkpoint_every_steps: steps between two checkpoints, besides.
+        loggers: Lightning loggers, by import path, beside `metrics.csv`.
+
+    Raises:
+        InvalidArgument: a field out of range.
+    """
+
+    model: Component
+    data: DataConfig = field(default_factory=DataConfig)
+    depth: DepthConfig = field(default_factory=lambda: DepthConfig(last=0.5))
+    optimizer: Component = field(default_factory=lambda: Component(SGD))
+    learning_rate: LearningRateConfig = field(default_factory=LearningRateConfig)
+    epochs: int = 1
+    batch_size: int = 128
+    seed: int = 0
+    name: str = "run"
+    precision: Precision = "float32"
+    channels_last: bool = True
+    accelerator: str = "auto"
+    threads: int | None = None
+    evaluate_every: int = 1
+    evaluate_every_steps: int | None = None
+    evaluation_batch_size: int = 500
+    checkpoint_every: int = 1
+    checkpoint_every_steps: int | None = None
+    loggers: tuple[Component, ...] = field(default_factory=_tensorboard)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "evaluation_batch_size"):
+            count(name, getattr(self, name))
+        for name in ("evaluate_every", "checkpoint_every"):
+            count(name, getattr(self, name))
+            steps = getattr(self, f"{name}_steps")
+            if steps is not None:
+                count(f"{name}_steps", steps)
+        if self.threads is not None:
+            count("threads", self.threads)
+        count("seed", self.seed, least=0)
+        one_of("precision", self.precision, get_args(Precision))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return every field as plain nested mappings and lists, as in `config.yaml`."""
+        return _plain(asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,148 @@
+"""How a run is told its stochastic depth, and the schedule, curriculum and law it names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from .. import budgets, curricula, gates, schedules
+from .._checks import fail, one_of
+from .._typing import Mask, Probabilities
+
+ScheduleName = Literal["uniform", "linear", "power", "cosine", "fixed"]
+LinearRule = Literal["huang", "linspace", "offset"]
+CurriculumName = Literal["constant", "warmup", "progressive", "early", "late"]
+LawName = Literal["bernoulli", "fixed-depth"]
+
+# Which choice each of the further arguments belongs to.
+BELONGS = {
+    "exponent": ("schedule", ("power",)),
+    "probabilities": ("schedule", ("fixed",)),
+    "until": ("curriculum", ("warmup", "early")),
+    "start": ("curriculum", ("late",)),
+    "sharpness": ("curriculum", ("progressive",)),
+}
+
+
+@dataclass(frozen=True)
+class DepthConfig:
+    """Stochastic depth of a run.
+
+    Args:
+        enabled: whether depth is random; false trains at constant depth.
+        schedule: `"uniform"`, `"linear"`, `"power"`, `"cosine"` or `"fixed"`.
+        last: survival probability of the last block, in [0, 1]; of every block for
+            `"uniform"`. Left out when `budget` or `probabilities` is given.
+        rule: which linear schedule: `"huang"`, `"linspace"` or `"offset"`.
+        exponent: of the `"power"` schedule, positive.
+        probabilities: of the `"fixed"` schedule, one per block.
+        budget: expected active share of the blocks in (0, 1], in place of `last`.
+        curriculum: how the probabilities move in training: `"constant"`, `"warmup"`,
+            `"progressive"`, `"early"` or `"late"`.
+        until: share of training, for `"warmup"` and `"early"`.
+        start: share of training, for `"late"`.
+        sharpness: positive, for `"progressive"`.
+        law: `"bernoulli"`, or `"fixed-depth"` for equally many blocks in every step.
+        per: what shares a draw: `"batch"`, `"sample"` or `"subset"`.
+        rescale: `"train"`, `"test"` (Huang et al.) or `"none"`.
+        dropped_grads: gradient of a dropped block: `"none"`, or `"zero"` (Huang et al.),
+            under which weight decay and momentum still move it.
+        transitions: `"protect"` or `"drop"` blocks whose shortcut is a projection.
+        execution: `"auto"`, `"mask"`, `"skip"` or `"gather"`.
+
+    Raises:
+        InvalidArgument: an argument out of range, missing, or contradicting another.
+
+    Example:
+        >>> DepthConfig(last=0.5, rescale="test").survival(num_blocks=4)
+        tensor([0.8750, 0.7500, 0.6250, 0.5000], dtype=torch.float64)
+    """
+
+    enabled: bool = True
+    schedule: ScheduleName = "linear"
+    last: float | None = None
+    rule: LinearRule = "huang"
+    exponent: float | None = None
+    probabilities: tuple[float, ...] | None = None
+    budget: float | None = None
+    curriculum: CurriculumName = "constant"
+    until: float | None = None
+    start: float | None = None
+    sharpness: float | None = None
+    law: LawName = "bernoulli"
+    per: gates.Per = "batch"
+    rescale: gates.Rescale = "train"
+    dropped_grads: Literal["none", "zero"] = "none"
+    transitions: Literal["protect", "drop"] = "protect"
+    execution: Literal["auto", "mask", "skip", "gather"] = "auto"
+
+    def __post_init__(self) -> None:
+        one_of("depth.schedule", self.schedule, get_args(ScheduleName))
+        one_of("depth.curriculum", self.curriculum, get_args(CurriculumName))
+        one_of("depth.law", self.law, get_args(LawName))
+        for name, (choice, values) in BELONGS.items():
+            given = getattr(self, name)
+            if (given is not None) != (getattr(self, choice) in values):
+                requirement = f"given exactly when {choice} is {' or '.join(values)}"
+                raise fail(f"depth.{name}", requirement, given)
+        self._check_level()
+        # The rest is checked by what it is the argument of.
+        if self.last is not None:
+            self._family(self.last)
+        self.curriculum_of(0.5)
+
+    def _check_level(self) -> None:
+        levels = {name: getattr(self, name) for name in ("last", "budget", "probabilities")}
+        given = {name: value for name, value in levels.items() if value is not None}
+        if len(given) != 1:
+            requirement = f"given by exactly one of {', '.join(levels)}"
+            raise fail("depth", requirement, given or "none of them", "Pass null for the others.")
+
+    def survival(self, num_blocks: int, protected: Mask | None = None) -> Probabilities:
+        """Return the probabilities the schedule and the budget ask for.
+
+        Args:
+            num_blocks: L, at least 1.
+            protected: blocks (L,) that always run; they count towards the budget.
+
+        Returns:
+            float64 tensor (L,), protected blocks at 1.
+
+        Raises:
+            InfeasibleBudget: the schedule cannot meet the budget.
+        """
+        if self.last is not None:
+            p = self._family(self.last)(num_blocks)
+        elif self.budget is not None:
+            p = budgets.fit(self._family, num_blocks, self.budget, protected=protected)(num_blocks)
+        else:
+            p = schedules.fixed(self.probabilities or ())(num_blocks)
+        return p if protected is None else p.masked_fill(protected, 1.0)
+
+    def curriculum_of(self, p: Tensor | float) -> curricula.Curriculum:
+        """Return the curriculum that leads to (or away from) the probabilities `p`."""
+        kinds: dict[str, tuple[Callable[..., curricula.Curriculum], float | None]] = {
+            "warmup": (curricula.warmup, self.until),
+            "progressive": (curricula.progressive, self.sharpness),
+            "early": (curricula.early, self.until),
+            "late": (curricula.late, self.start),
+        }
+        if self.curriculum == "constant":
+            return curricula.constant(p)
+        kind, argument = kinds[self.curriculum]
+        return kind(p, argument)
+
+    def law_of(self, p: Probabilities) -> gates.Law:
+        """Return the law of gates with the survival probabilities `p`."""
+        kind = gates.Bernoulli if self.law == "bernoulli" else gates.FixedDepth
+        return kind(p, rescale=self.rescale)
+
+    @property
+    def _family(self) -> Callable[[float], schedules.Schedule]:
+        if self.schedule == "linear":
+            return partial(schedules.linear, rule=self.rule)
+        if self.schedule == "power":
+            return partial(schedules.power, exponent=self.exponent or 0.0)
+        return schedules.uniform if self.schedule == "uniform" else schedules.cosine

@@ -1,0 +1,113 @@
+"""The training itself: Lightning's trainer with the callbacks of a run."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from torch import nn
+
+from ._checkpoint_io import AtomicCheckpointIO
+from ._config import RunConfig
+from ._depth_record import DepthRecord
+from ._directory import RunDirectory
+from ._evaluate import evaluate
+from ._module import Classifier
+from ._prepare import Prepared
+from ._running_mean import RunningGradient, Score
+from .callbacks import Checkpoints, ProgressLine, RandomState, Recorder, StochasticDepth
+from .data import Batches, ImageSet, ShiftFlip
+
+PRECISION: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
+
+
+def fit(
+    prepared: Prepared, run: RunDirectory, checkpoint: Path | None, *, progress: bool
+) -> tuple[Recorder, Score]:
+    """Train from the beginning, or from `checkpoint`.
+
+    Returns:
+        What was measured, and the score on the training images at the end, in evaluation
+        mode and without augmentation.
+    """
+    config, splits = prepared.config, prepared.splits
+    trainer = new_trainer(config, run.path)
+    device = trainer.strategy.root_device
+    train, validation, test = (
+        images.to(device) for images in (splits.train, splits.validation, splits.test)
+    )
+    batches = training_batches(train, config)
+    gates = StochasticDepth(prepared.handle, prepared.curriculum) if prepared.handle else None
+    recorder = Recorder(
+        run.path,
+        config,
+        validation=_in_order(validation, config),
+        test=_in_order(test, config),
+        depth=_depth_record(prepared),
+        gradient=RunningGradient(_first_weight(prepared), device),
+        rate=prepared.rate,
+        gates=gates,
+    )
+    saving = Checkpoints(run.checkpoints, config, recorder)
+    line = ProgressLine(recorder, config.name) if progress else None
+    callbacks: list[Callback | None] = [gates, recorder, RandomState(batches), saving, line]
+    # They need the device, which only a trainer knows.
+    trainer.callbacks += [callback for callback in callbacks if callback]  # type: ignore[attr-defined]
+    module = Classifier(prepared.model, config.optimizer, prepared.rate)
+    trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
+    score = evaluate(module.to(device), _in_order(train, config))
+    return recorder, score
+
+
+def new_trainer(config: RunConfig, directory: Path) -> Trainer:
+    """Return a trainer that leaves metrics, progress and checkpoints to our callbacks."""
+    loggers = [
+        logger.build(save_dir=str(directory)) if logger.accepts("save_dir") else logger.build()
+        for logger in config.loggers
+    ]
+    return Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        precision=PRECISION[config.precision],
+        max_epochs=config.epochs,
+        logger=loggers,
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+    )
+
+
+def training_batches(images: ImageSet, config: RunConfig) -> Batches:
+    """Return the batches to train on, augmented and in an order of the run's seed."""
+    shift, flip = config.data.shift, config.data.flip
+    return Batches(
+        images,
+        config.batch_size,
+        config.seed,
+        augmentation=ShiftFlip(shift, flip) if shift or flip else None,
+        channels_last=config.channels_last,
+    )
+
+
+def _in_order(images: ImageSet, config: RunConfig) -> Batches:
+    size, layout = config.evaluation_batch_size, config.channels_last
+    return Batches(images, size, seed=0, shuffle=False, channels_last=layout)
+
+
+def _depth_record(prepared: Prepared) -> DepthRecord:
+    curriculum, total = prepared.curriculum, prepared.num_steps
+    return DepthRecord(
+        total,
+        [block.cost for block in prepared.blocks],
+        lambda step: curriculum(step / total),
+        per_sample=prepared.config.depth.per != "batch",
+    )
+
+
+def _first_weight(prepared: Prepared) -> nn.Parameter | None:
+    """Return the weight of the first convolution (or linear map) of the first block."""
+    if not prepared.blocks:
+        return None
+    block = prepared.model.get_submodule(prepared.blocks[0].path)
+    return next((weight for weight in block.parameters() if weight.ndim > 1), None)

@@ -1,0 +1,98 @@
+"""From a recipe and the fields that override it to a configuration."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from torch import nn, optim
+
+from .._arguments import new_parser, parse
+from .._checks import fail, nearest
+from ._component import Component
+from ._config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
+
+RECIPES = Path(str(files(__package__) / "recipes"))
+# Arguments that the data and the schedule of the run fill in.
+DERIVED = {"num_classes", "in_channels", "params", "lr"}
+
+
+def recipes() -> tuple[str, ...]:
+    """Return the names of the recipes that come with the library.
+
+    Example:
+        >>> "huang2016_cifar10" in recipes()
+        True
+    """
+    return tuple(sorted(path.stem for path in RECIPES.glob("*.yaml")))
+
+
+def load(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """Return the configuration of a recipe with some fields replaced.
+
+    Args:
+        recipe: one of `recipes()`, or the path of a YAML file.
+        overrides: new values by dotted field, such as `{"depth.last": 0.8}`.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InvalidArgument: no such recipe or field, or a value out of range.
+
+    Example:
+        >>> load("huang2016_cifar10", {"depth.last": 0.8}).depth.last
+        0.8
+    """
+    parser = new_parser()
+    add_run_config(parser)
+    arguments = [f"--{name}={_argument(value)}" for name, value in (overrides or {}).items()]
+    return run_config(parser, parse(parser, [f"--recipe={recipe}", *arguments]))
+
+
+def add_run_config(parser: ArgumentParser) -> None:
+    """Give `parser` an option for each field of a run, and `--recipe`."""
+    parser.add_argument("--recipe", action=_Recipe, help="name of a recipe, or a YAML file")
+    parser.add_class_arguments(RunConfig, skip={"model", "optimizer", "loggers"})
+    parser.add_subclass_arguments(
+        nn.Module, "model", instantiate=False, skip=DERIVED, required=True
+    )
+    parser.add_subclass_arguments(
+        optim.Optimizer, "optimizer", instantiate=False, skip=DERIVED, default={"class_path": SGD}
+    )
+    default_logger = {"class_path": TENSORBOARD, "init_args": TENSORBOARD_ARGS}
+    parser.add_argument("--loggers", type=list[dict[str, Any]], default=[default_logger])
+
+
+def run_config(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
+    """Return the configuration that `parser`, given `add_run_config`, has read."""
+    values = parser.instantiate(namespace)
+    model, optimizer = (Component(**values[name].as_dict()) for name in ("model", "optimizer"))
+    loggers = tuple(Component(**logger) for logger in values.loggers)
+    components: dict[str, Any] = {"model": model, "optimizer": optimizer, "loggers": loggers}
+    plain = (item.name for item in fields(RunConfig) if item.name not in components)
+    return RunConfig(**components, **{name: values[name] for name in plain})
+
+
+class _Recipe(ActionConfigFile):
+    """A configuration file that may be given by the name of a recipe."""
+
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        super().__call__(parser, namespace, str(_recipe_path(values)), option_string)
+
+
+def _recipe_path(recipe: str) -> Path:
+    for path in (RECIPES / f"{recipe}.yaml", Path(recipe)):
+        if path.is_file():
+            return path
+    requirement = f"a YAML file or one of {', '.join(recipes())}"
+    raise fail("recipe", requirement, repr(recipe), nearest(recipe, recipes()))
+
+
+def _argument(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

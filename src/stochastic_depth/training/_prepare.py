@@ -1,0 +1,115 @@
+"""From a configuration to everything a run needs, with nothing written yet."""
+
+from dataclasses import dataclass
+
+import torch
+from lightning.pytorch import seed_everything
+from torch import nn
+
+from .._checks import fail
+from .._typing import Probabilities
+from ..curricula import Curriculum
+from ..surgery import Block, Handle, apply, find_blocks
+from ._config import RunConfig
+from .data import Splits, load
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that could start now.
+
+    Args:
+        config: what was asked for.
+        splits: the images.
+        model: the network, with stochastic depth on it unless depth is constant.
+        blocks: the residual blocks of the network.
+        survival: survival probabilities (L,) that the schedule asks for.
+        handle: of stochastic depth; None at constant depth.
+    """
+
+    config: RunConfig
+    splits: Splits
+    model: nn.Module
+    blocks: tuple[Block, ...]
+    survival: Probabilities
+    handle: Handle | None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches of an epoch; the last may be smaller."""
+        return -(-len(self.splits.train) // self.config.batch_size)
+
+    @property
+    def num_steps(self) -> int:
+        """Length of training."""
+        return self.steps_per_epoch * self.config.epochs
+
+    @property
+    def curriculum(self) -> Curriculum:
+        """Progress in [0, 1] -> survival probabilities."""
+        return self.config.depth.curriculum_of(self.survival)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        schedule, epochs = self.config.learning_rate, self.config.epochs
+        return schedule.at(step, self.steps_per_epoch, epochs)
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Load the data, build the network, and put stochastic depth on it.
+
+    Seeds the global generators: the initial weights depend on `config.seed` alone, and
+    are the same at constant depth.
+
+    Raises:
+        StochasticDepthError: the configuration asks for what is not possible; each of
+            the parts says what.
+    """
+    splits = load(config.data)
+    seed_everything(config.seed, verbose=False)
+    model = _build_model(config, splits)
+    blocks = tuple(find_blocks(model))
+    protected = torch.tensor([not block.droppable for block in blocks], dtype=torch.bool)
+    if not config.depth.enabled:
+        ones = torch.ones(len(blocks), dtype=torch.float64)
+        return Prepared(config, splits, model, blocks, ones, None)
+    survival = config.depth.survival(len(blocks), protected)
+    handle = apply(
+        model,
+        config.depth.law_of(survival),
+        per=config.depth.per,
+        dropped_grads=config.depth.dropped_grads,
+        transitions=config.depth.transitions,
+        execution=config.depth.execution,
+        seed=config.seed,
+    )
+    return Prepared(config, splits, model, blocks, handle.survival, handle)
+
+
+def _build_model(config: RunConfig, splits: Splits) -> nn.Module:
+    channels, *_ = splits.image_shape
+    derived: dict[str, int] = {}
+    if config.model.accepts("num_classes"):
+        derived["num_classes"] = splits.num_classes
+    if config.model.accepts("in_channels", by_name=True):
+        derived["in_channels"] = channels
+    model = config.model.build(**derived)
+    _check_output(model, splits)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    return model.to(memory_format=layout)
+
+
+def _check_output(model: nn.Module, splits: Splits) -> None:
+    """Refuse a network that cannot classify these images, before anything is written."""
+    field = f"model {type(model).__name__}"
+    requirement = f"a map from images {splits.image_shape} to {splits.num_classes} classes"
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = model(torch.zeros(2, *splits.image_shape))
+    except Exception as error:  # whatever the network raises on images it is not made for
+        reason = str(error).partition("\n")[0]
+        raise fail(field, requirement, f"an error: {reason}") from error
+    model.train()
+    if logits.shape != (2, splits.num_classes):
+        raise fail(field, requirement, f"outputs of shape {tuple(logits.shape)} for 2 images")

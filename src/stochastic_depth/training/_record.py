@@ -1,0 +1,83 @@
+"""The record of a run: what `run.json` says when it begins and when it ends."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from . import _describe
+from ._depth_record import DepthRecord
+from ._history import History
+from ._prepare import Prepared
+from ._running_mean import Score
+
+
+def opening(
+    prepared: Prepared, before: Mapping[str, Any], *, variant: str | None, command: str
+) -> dict[str, Any]:
+    """Return the record of a run that begins, or goes on where `before` was written."""
+    config = prepared.config
+    return {
+        "name": config.name,
+        "variant": variant or ("stochastic depth" if config.depth.enabled else "constant depth"),
+        "seed": config.seed,
+        "status": "running",
+        "error": None,
+        "pid": os.getpid(),
+        "command": command,
+        "started": before.get("started") or now(),
+        "finished": None,
+        "versions": _describe.versions(),
+        "hardware": _describe.hardware(),
+        "data": _describe.data(config.data.name, prepared.splits),
+        "blocks": blocks(prepared),
+        "summary": None,
+    }
+
+
+def blocks(prepared: Prepared) -> list[dict[str, Any]]:
+    """Return one entry per residual block."""
+    return [
+        {
+            "index": index,
+            "path": block.path,
+            "kind": block.kind,
+            "droppable": block.droppable,
+            "reason": block.reason,
+            "cost": block.cost,
+            "survival": survival,
+        }
+        for index, (block, survival) in enumerate(
+            zip(prepared.blocks, prepared.survival.tolist(), strict=True)
+        )
+    ]
+
+
+def summary(history: History, depth: DepthRecord, train: Score) -> dict[str, Any]:
+    """Return the figures of a finished run.
+
+    Args:
+        history: of the run, with an evaluation after the last step.
+        depth: of all its steps.
+        train: on the training images in evaluation mode, without augmentation.
+    """
+    best, last = history.best, history.evaluations[-1]
+    num_steps, num_blocks = depth.active.shape
+    realised = depth.realised(0, num_steps)
+    return {
+        "best_epoch": best and best.epoch,
+        "best_validation_error": best and best.validation_error,
+        "test_error_at_best": best and best.test_error,
+        "test_error_last": last.test_error,
+        "train_error_running": history.rows[-1]["train_error"],
+        "train_error_final": train.error,
+        "seconds": sum(row["seconds"] or 0.0 for row in history.rows),
+        "realised_depth": realised.blocks,
+        "live_share": realised.blocks / num_blocks if num_blocks else 1.0,
+        "live_cost": realised.cost,
+    }
+
+
+def now() -> str:
+    """Return the time as ISO 8601 writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

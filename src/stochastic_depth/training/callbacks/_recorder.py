@@ -1,0 +1,158 @@
+"""Measures training: what goes into `metrics.csv`, `gates.npy` and the loggers."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from .._config import RunConfig
+from .._depth_record import DepthRecord
+from .._evaluate import evaluate
+from .._finite import check_finite
+from .._history import Evaluation, History, Row
+from .._running_mean import RunningGradient, RunningScore
+from .._stopwatch import Stopwatch
+from ..data import Batches
+from ._stochastic_depth import StochasticDepth
+
+
+class Recorder(Callback):
+    """Write one row per epoch, and evaluate when it is time.
+
+    A step costs a few small kernels: sums stay on the device, and are read, checked and
+    written once per epoch.
+
+    Args:
+        directory: of the run.
+        config: of the run.
+        validation: images that choose the epoch; may be empty.
+        test: images to report; may be empty.
+        depth: takes the gates.
+        gradient: takes the gradients.
+        rate: step -> learning rate.
+        gates: the callback that sets the gates; None at constant depth.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: RunConfig,
+        *,
+        validation: Batches,
+        test: Batches,
+        depth: DepthRecord,
+        gradient: RunningGradient,
+        rate: Callable[[int], float],
+        gates: StochasticDepth | None,
+    ) -> None:
+        self.directory = directory
+        self.config = config
+        self.validation = validation
+        self.test = test
+        self.depth = depth
+        self.gradient = gradient
+        self.rate = rate
+        self.gates = gates
+        self.score = RunningScore(gradient.sums.device)
+        self.history = History()
+        self.watch = Stopwatch()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take up the gates before a resumption; start the clock, also within an epoch."""
+        if self.gates is not None and trainer.global_step:
+            self.depth.read(self.directory / "gates.npy", trainer.global_step)
+        self.watch.start()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock anew: what happens between epochs is not training."""
+        self.watch.start()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Add one step, without waiting for the device."""
+        step = trainer.global_step - 1
+        self.score.add_batch(outputs["loss"], outputs["logits"], batch[1])
+        if self.gates is not None:
+            self.depth.add(step, self.gates.handle.gates)
+        # A dropped block may have zeros for a gradient; they are not a measurement.
+        if self.depth.active[step, :1].any():
+            self.gradient.add_step()
+        every = self.config.evaluate_every_steps
+        if every is not None and trainer.global_step % every == 0:
+            with self.watch.paused():
+                self._evaluate(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Evaluate if it is time, and write the row of the epoch."""
+        train = self._train_columns(trainer)
+        epoch, step = trainer.current_epoch + 1, trainer.global_step
+        if epoch % self.config.evaluate_every == 0 or epoch == self.config.epochs:
+            self._evaluate(trainer, pl_module)
+        evaluation = self.history.at(step) or Evaluation(epoch, step)
+        depth = self._depth_columns(step - int(trainer.num_training_batches), step)
+        rate = {"lr": self.rate(step - 1)}
+        self.history.rows.append({**asdict(evaluation), **train, **depth, **rate})
+        self.history.write(self.directory)
+        measured = {k: v for k, v in self.history.rows[-1].items() if v is not None}
+        for logger in trainer.loggers:
+            logger.log_metrics(measured, step=step)
+
+    def _evaluate(self, trainer: Trainer, module: LightningModule) -> None:
+        if self.history.at(trainer.global_step) is not None:
+            return
+        images = (self.validation, self.test)
+        scores = [evaluate(module, batches) if len(batches) else None for batches in images]
+        for score in scores:
+            if score is not None:
+                check_finite("loss of the evaluation", score.loss, trainer.global_step)
+        evaluation = Evaluation.of(trainer.current_epoch + 1, trainer.global_step, *scores)
+        self.history.evaluations.append(evaluation)
+
+    def _train_columns(self, trainer: Trainer) -> Row:
+        score, gradient = self.score.score(), self.gradient.magnitude()
+        seconds = self.watch.read()
+        check_finite("training loss", score.loss, trainer.global_step)
+        return {
+            "train_loss": score.loss,
+            "train_error": score.error,
+            "seconds": round(seconds, 4),
+            "gradient_first_convolution": gradient,
+        }
+
+    def _depth_columns(self, start: int, stop: int) -> Row:
+        expected, realised = self.depth.expected(start, stop), self.depth.realised(start, stop)
+        return {
+            "expected_depth": expected.blocks,
+            "realised_depth": realised.blocks,
+            "expected_cost": expected.cost,
+            "realised_cost": realised.cost,
+        }
+
+    def write_gates(self, num_steps: int) -> None:
+        """Write the gates of the first `num_steps` steps, where any were drawn."""
+        if self.gates is not None:
+            self.depth.write(self.directory / "gates.npy", num_steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been measured, the running means of the epoch included."""
+        return {
+            "history": self.history.state_dict(),
+            "score": self.score.state_dict(),
+            "gradient": self.gradient.state_dict(),
+            "seconds": self.watch.seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what a checkpoint had measured."""
+        self.history.load_state_dict(state_dict["history"])
+        self.score.load_state_dict(state_dict["score"])
+        self.gradient.load_state_dict(state_dict["gradient"])
+        self.watch.seconds = state_dict["seconds"]
