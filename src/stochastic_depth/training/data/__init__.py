@@ -1,0 +1,30 @@
+"""Images by name or by path, held in memory and augmented a batch at a time.
+
+    config = DataConfig("cifar10", validation=5000, flip=True, shift=4)
+    splits = load(config)
+    batches = Batches(splits.train, batch_size=128, seed=0, augmentation=ShiftFlip(4, flip=True))
+
+Images are decoded once; where they were decoded from files, the copy on disk is mapped
+into memory. A batch is normalized and augmented by a handful of tensor operations, so
+no worker processes are needed.
+"""
+
+from ._batches import Batch, Batches
+from ._config import DataConfig
+from ._image_set import ImageSet, Splits
+from ._load import load
+from ._normalization import Normalization, fit_normalization
+from ._shift_flip import Augmentation, ShiftFlip
+
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "Batches",
+    "DataConfig",
+    "ImageSet",
+    "Normalization",
+    "ShiftFlip",
+    "Splits",
+    "fit_normalization",
+    "load",
+]

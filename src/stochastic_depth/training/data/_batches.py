@@ -1,0 +1,136 @@
+"""Batches that depend on (seed, epoch, batch) and on nothing else."""
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from ..._checks import count, fail
+from ._image_set import ImageSet
+from ._shift_flip import Augmentation
+
+Batch = tuple[Float[Tensor, "N C H W"], Int[Tensor, " N"]]
+
+
+class Batches:
+    """Iterate over an image set, one epoch at a time.
+
+    Batch b of epoch e is a function of (seed, e, b): the global generator is neither
+    read nor moved, and any batch can be made again at any time. Every image appears
+    once per epoch; the last batch of an epoch may be smaller (Huang et al. keep it).
+
+    Iterating to the end moves on to the next epoch. Breaking off and iterating again
+    starts the same epoch anew. `state_dict` tells which batch comes next, also in
+    mid-epoch; after `load_state_dict` the next iteration begins there.
+
+    Batches are made where the images are: move the set with `ImageSet.to` first.
+
+    Args:
+        image_set: the images.
+        batch_size: images per batch, at least 1.
+        seed: of the order and of the augmentation, at least 0.
+        augmentation: applied to normalized images; called with the images (N, C, H, W)
+            and the CPU generator of the batch. None leaves them as they are.
+        shuffle: whether each epoch has its own order.
+        channels_last: memory order of the images, else contiguous.
+
+    Raises:
+        InvalidArgument: an argument out of range.
+
+    Example:
+        >>> images = torch.zeros(5, 1, 2, 2, dtype=torch.uint8)
+        >>> batches = Batches(ImageSet(images, torch.arange(5)), batch_size=2, seed=0)
+        >>> [len(y) for x, y in batches]
+        [2, 2, 1]
+        >>> batches.state_dict()
+        {'epoch': 1, 'batch': 0}
+    """
+
+    def __init__(
+        self,
+        image_set: ImageSet,
+        batch_size: int,
+        seed: int,
+        *,
+        augmentation: Augmentation | None = None,
+        shuffle: bool = True,
+        channels_last: bool = False,
+    ) -> None:
+        self.image_set = image_set
+        self.batch_size = count("batch_size", batch_size)
+        self.seed = count("seed", seed, least=0)
+        self.augmentation = augmentation
+        self.shuffle = shuffle
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.epoch = 0
+        self._next = 0  # batch that `state_dict` names
+        self._start = 0  # batch at which the next iteration begins
+        self._order: tuple[int, Tensor] | None = None  # the last epoch asked for
+
+    def __len__(self) -> int:
+        return -(-len(self.image_set) // self.batch_size)
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Make one batch.
+
+        Args:
+            epoch: at least 0.
+            index: of the batch, from 0 to len(self) - 1.
+
+        Returns:
+            Images (n, C, H, W), float32, and labels (n,), int64; n is `batch_size`, or
+            what is left in the last batch.
+        """
+        if not 0 <= index < len(self):
+            raise fail("index", f"of one of the {len(self)} batches", index)
+        rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        x = self.image_set.inputs(rows)
+        if self.augmentation is not None:
+            x = self.augmentation(x, _stream(self.seed, epoch, index))
+        return x.contiguous(memory_format=self.memory_format), self.image_set.labels[rows]
+
+    def order(self, epoch: int) -> Int[Tensor, " N"]:
+        """Return the rows of the image set in the order of an epoch."""
+        if self._order is None or self._order[0] != epoch:
+            rows = torch.arange(len(self.image_set))
+            if self.shuffle:
+                rows = torch.randperm(len(rows), generator=_stream(self.seed, epoch, None))
+            self._order = (epoch, rows.to(self.image_set.images.device))
+        return self._order[1]
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, start, self._start = self.epoch, self._start, 0
+        for index in range(start, len(self)):
+            batch = self.batch(epoch, index)
+            last = index + 1 == len(self)
+            # Before the batch leaves: a checkpoint taken while it is in use names the next.
+            self.epoch, self._next = (epoch + 1, 0) if last else (epoch, index + 1)
+            yield batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next iteration be epoch `epoch`; a loaded place in that epoch is kept."""
+        if count("epoch", epoch, least=0) != self.epoch:
+            self.epoch, self._next, self._start = epoch, 0, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch and index of the batch that comes next."""
+        return {"epoch": self.epoch, "batch": self._next}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next iteration at the batch that `state` names."""
+        if not 0 <= state["batch"] < max(len(self), 1):
+            raise fail("state['batch']", f"one of the {len(self)} batches", state["batch"])
+        self.epoch, self._next = count("state['epoch']", state["epoch"], least=0), state["batch"]
+        self._start = self._next
+
+
+def _stream(seed: int, epoch: int, index: int | None) -> Generator:
+    """Return the generator of one batch, or of the order of an epoch (index None).
+
+    The key is tagged and hashed, so that it is unrelated to the gates of the same seed.
+    """
+    key = repr(("data", seed, epoch, index)).encode()
+    digest = hashlib.blake2b(key, digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
