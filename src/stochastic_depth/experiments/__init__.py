@@ -1,0 +1,37 @@
+"""Running many: variants against each other over several seeds, and the record of a run."""
+
+from ._comparison import Comparison
+from ._configuration import differing_fields
+from ._measures import (
+    LIVE_COST,
+    LIVE_SHARE,
+    SECONDS,
+    TEST_ERROR_AT_BEST,
+    TEST_ERROR_LAST,
+    TRAIN_ERROR_FINAL,
+    TRAIN_ERROR_RUNNING,
+    Measure,
+)
+from ._plan import Plan
+from ._record import BlockRecord, RunRecord, Summary
+from ._statistics import LEAST_SEEDS_FOR_P, PairedDifference, Spread
+
+__all__ = [
+    "LEAST_SEEDS_FOR_P",
+    "LIVE_COST",
+    "LIVE_SHARE",
+    "SECONDS",
+    "TEST_ERROR_AT_BEST",
+    "TEST_ERROR_LAST",
+    "TRAIN_ERROR_FINAL",
+    "TRAIN_ERROR_RUNNING",
+    "BlockRecord",
+    "Comparison",
+    "Measure",
+    "PairedDifference",
+    "Plan",
+    "RunRecord",
+    "Spread",
+    "Summary",
+    "differing_fields",
+]

@@ -1,0 +1,123 @@
+"""Train variants of one recipe against each other, seed by seed."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from .._checks import count, fail
+from .._errors import DataError
+from ..training import RunConfig, train
+from ._comparison import Comparison
+from ._jobs import Job, all_jobs
+from ._notes import changes_to_recipe, notes_on
+from ._plan import PLAN_FILE, Plan
+from ._processes import RunOne, run_all
+from ._progress import Progress
+from ._variants import check_variants, override
+
+
+def compare(
+    config: RunConfig,
+    variants: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+    out: str | Path,
+    *,
+    processes: int | None = None,
+    command: str = "",
+    console: Console | None = None,
+    run_one: RunOne = train,
+) -> Comparison:
+    """Train every variant with every seed and set the results side by side.
+
+    One seed is one draw of images, initial weights and order of batches, which all variants
+    share; they are trained side by side or one right after the other. So differences, of
+    error and of time, can be taken seed by seed. Asking again goes on where it stopped:
+    finished runs are kept, others are resumed.
+
+    Args:
+        config: The recipe.
+        variants: Overridden fields of each variant, by its name; the first is the baseline.
+        seeds: Distinct seeds, at least 0.
+        out: Directory for `VARIANT/seed-K/`, one run each.
+        processes: Runs at a time; by default one for each core, or one at a time on a GPU.
+            The cores are shared out evenly among them.
+        command: The command line, to be recorded.
+        console: Where progress is shown; the standard error by default.
+        run_one: Does one run, in a process of its own.
+
+    Returns:
+        The comparison of all runs of these variants and seeds that have begun.
+
+    Raises:
+        InvalidArgument: A variant overrides a field that does not exist, or a seed is given
+            twice.
+        RunDirectoryInUse: `out` holds runs of another configuration.
+        DataError: No run got as far as a record; the message says why the first did not.
+    """
+    check_variants(variants)
+    _check_seeds(seeds)
+    out = Path(out)
+    plan = _plan(config, variants, seeds, processes, command)
+    base = replace(config, threads=plan.threads)
+    configs = {name: override(base, fields) for name, fields in variants.items()}
+    todo = [job for job in all_jobs(configs, seeds, out, command) if not job.is_done()]
+    out.mkdir(parents=True, exist_ok=True)
+    plan.write(out / PLAN_FILE)
+    with Progress(todo, console or Console(stderr=True)) as progress:
+        failures = run_all(todo, run_one, plan.processes, progress)
+    replace(plan, failures=failures).write(out / PLAN_FILE)
+    _check_any(todo, failures, out)
+    return Comparison.read(out)
+
+
+def _plan(
+    config: RunConfig,
+    variants: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+    processes: int | None,
+    command: str,
+) -> Plan:
+    """Return what is to be done, the cores shared out among the runs of one time."""
+    runs = len(variants) * len(seeds)
+    if processes is None:
+        one_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+        processes = 1 if one_gpu else min(_cores(), runs)
+    processes = count("processes", processes)
+    return Plan(
+        name=config.name,
+        variants=variants,
+        seeds=tuple(seeds),
+        processes=processes,
+        threads=config.threads or max(1, _cores() // processes),
+        command=command,
+        changes=changes_to_recipe(config),
+        notes=notes_on(config),
+    )
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds:
+        raise fail("seeds", "at least one", "none")
+    for seed in seeds:
+        count("seeds", seed, least=0)
+    if len(set(seeds)) < len(seeds):
+        raise fail("seeds", "distinct", list(seeds))
+
+
+def _check_any(todo: Sequence[Job], failures: Mapping[str, str], out: Path) -> None:
+    """Refuse to report on nothing at all."""
+    if failures and not any(out.rglob("run.json")):
+        key, failure = next(iter(failures.items()))
+        raise DataError(f"None of {len(todo)} runs began. {key}: {failure}")

@@ -1,0 +1,76 @@
+"""The runs a comparison consists of, and which of them are still to be done."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .._errors import RunDirectoryInUse
+from ..training import RunConfig
+from ._configuration import differing_fields
+from ._record import RunRecord
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do.
+
+    Args:
+        variant: Name of the variant.
+        config: Of the run, seed and all.
+        top: Directory of the comparison.
+        command: The command line that asked for it.
+    """
+
+    variant: str
+    config: RunConfig
+    top: Path
+    command: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of the run within the comparison."""
+        return f"{self.variant}/seed-{self.config.seed}"
+
+    @property
+    def directory(self) -> Path:
+        """Where the run is recorded."""
+        return self.top / self.key
+
+    @property
+    def log(self) -> Path:
+        """Where what the run prints is kept."""
+        return self.top / "logs" / f"{self.variant}-seed-{self.config.seed}.txt"
+
+    def is_done(self) -> bool:
+        """Return whether the run has finished before.
+
+        Raises:
+            RunDirectoryInUse: The directory holds a run of another configuration.
+        """
+        if not (self.directory / "run.json").exists():
+            return False
+        record = RunRecord.read(self.directory)
+        differing = differing_fields(record.config, self.config.to_mapping())
+        if differing:
+            name, (there, wanted) = next(iter(differing.items()))
+            raise RunDirectoryInUse(
+                f"{self.directory} holds a run with {name} = {there!r}, and {wanted!r} is asked "
+                "for. Ask for the same again, or give another --out."
+            )
+        return record.status == "finished"
+
+
+def all_jobs(
+    configs: Mapping[str, RunConfig], seeds: Sequence[int], top: Path, command: str = ""
+) -> Iterator[Job]:
+    """Yield every run, the variants of one seed next to each other.
+
+    One seed is one draw of everything: images, initial weights, order of batches. Who goes
+    first alternates, so that no variant always has the cold machine.
+    """
+    names = list(configs)
+    for turn, seed in enumerate(seeds):
+        for name in names if turn % 2 == 0 else reversed(names):
+            config = configs[name]
+            data = replace(config.data, split_seed=config.data.split_seed + seed)
+            yield Job(name, replace(config, seed=seed, data=data), top, command)

@@ -1,0 +1,76 @@
+"""The figures of random depth itself: which blocks ran, and how many."""
+
+import numpy as np
+
+from ..experiments import Comparison, RunRecord
+from . import charts
+from ._depth_law import exact_depth_law
+from ._figure import Figure
+from ._words import counted, listing
+
+
+def depth_figures(comparison: Comparison) -> list[Figure]:
+    """Return the raster, the depths and the schedule; nothing where every block always ran."""
+    random = _random_runs(comparison)
+    if not random:
+        return []
+    rasters = [_raster(comparison, runs[0]) for runs in random.values()]
+    return [*rasters, _histogram(comparison, random), _survival(comparison)]
+
+
+def _random_runs(comparison: Comparison) -> dict[str, list[RunRecord]]:
+    """Return the runs with gates, of the variants in which some block may be dropped."""
+    runs: dict[str, list[RunRecord]] = {}
+    for run in comparison.runs:
+        if run.gates is not None and len(run.gates) and (run.gates < 1).any():
+            runs.setdefault(run.variant, []).append(run)
+    return runs
+
+
+def _raster(comparison: Comparison, run: RunRecord) -> Figure:
+    gates = np.asarray(run.gates, dtype=float)
+    drawn, depths = len(charts.drawn_steps(len(gates))), gates.sum(axis=1)
+    caption = (
+        f"Each column is one training step, each row one of the {run.num_blocks} blocks, the "
+        "input at the top; a filled cell ran. The network is a different one in nearly every "
+        f"step. {drawn} of {len(gates):,} steps, evenly spaced; {run.variant}, seed {run.seed}."
+    )
+    description = (
+        f"Raster of gates. Between {depths.min():.3g} and {depths.max():.3g} of "
+        f"{run.num_blocks} blocks ran in a step, {depths.mean():.4g} on average."
+    )
+    chart = charts.raster(comparison, run.variant, gates)
+    return Figure(f"gates-{run.variant}", "Sometimes shallow", caption, description, chart)
+
+
+def _histogram(comparison: Comparison, random: dict[str, list[RunRecord]]) -> Figure:
+    realised = {
+        variant: np.concatenate([np.asarray(run.gates, float).sum(axis=1) for run in runs])
+        for variant, runs in random.items()
+    }
+    exact = {variant: exact_depth_law(runs[0]) for variant, runs in random.items()}
+    known = {variant: law for variant, law in exact.items() if law is not None}
+    points = "points: the exact law, which they should follow" if known else "no step has a law"
+    steps = counted(sum(len(depths) for depths in realised.values()), "step")
+    caption = (
+        f"How many blocks ran in a training step. Bars: measured; {points}. "
+        f"{steps} of {listing(list(realised))}, all seeds."
+    )
+    means = [f"{variant} {depths.mean():.4g}" for variant, depths in realised.items()]
+    description = f"Histogram of live blocks per step. Mean depth: {listing(means)}."
+    chart = charts.depth_histogram(comparison, realised, known)
+    return Figure("depth", "Depth of the network", caption, description, chart)
+
+
+def _survival(comparison: Comparison) -> Figure:
+    caption = (
+        "Probability that a block runs in a step, from the input (left) to the output. Lines: "
+        "wanted; points: share of steps in which it ran, first seed. Squares never drop."
+    )
+    ends = []
+    for variant in comparison.variants:
+        run = next(run for run in comparison.runs if run.variant == variant)
+        if run.blocks:
+            ends.append(f"{variant} from {run.survival[0]:.3g} to {run.survival[-1]:.3g}")
+    description = f"Survival probability by block: {listing(ends)}."
+    return Figure("survival", "Survival", caption, description, charts.survival(comparison))

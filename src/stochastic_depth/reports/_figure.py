@@ -1,0 +1,79 @@
+"""A chart with its words, and the three forms it leaves the house in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from ._theme import LIGHT, PAGE_COLOURS, configuration
+
+STILL_WIDTH, HEIGHT = 560, 260
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart, its title, what to see in it, and its description for those who do not see it.
+
+    Args:
+        name: Name of its files and its anchor on the page.
+        title: What it shows, in a few words.
+        caption: What to see, the source and n.
+        description: What it shows, with the figures that matter, in place of the picture.
+        chart: The chart, without size, title or colours of the ground.
+    """
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    chart: alt.Chart | alt.LayerChart
+
+    def specification(self, width: int | str = "container") -> dict[str, Any]:
+        """Return the Vega-Lite specification, in the colours of the page."""
+        chart = self.chart.properties(width=width, height=HEIGHT, description=self.description)
+        return _specification(chart, PAGE_COLOURS)
+
+    def still(self) -> str:
+        """Return a still drawing for the page: inline SVG that needs no script."""
+        return vl_convert.vegalite_to_svg(self.specification(STILL_WIDTH))
+
+    def svg(self) -> str:
+        """Return a drawing that stands alone: title, caption, white ground."""
+        return vl_convert.vegalite_to_svg(self._alone())
+
+    def png(self) -> bytes:
+        """Return the pixels of `svg`, at twice its size."""
+        return vl_convert.vegalite_to_png(self._alone(), scale=2)
+
+    def save(self, directory: str | Path) -> list[Path]:
+        """Write `NAME.svg` and `NAME.png`; no browser is needed.
+
+        Args:
+            directory: Made if it is not there.
+
+        Returns:
+            The two files.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        drawing, pixels = directory / f"{self.name}.svg", directory / f"{self.name}.png"
+        drawing.write_text(self.svg(), encoding="utf-8")
+        pixels.write_bytes(self.png())
+        return [drawing, pixels]
+
+    def _alone(self) -> dict[str, Any]:
+        title = alt.TitleParams(self.title, subtitle=wrap(self.caption, 100))
+        chart = self.chart.properties(
+            width=STILL_WIDTH, height=HEIGHT, title=title, background=LIGHT["--ground"], padding=16
+        )
+        return _specification(chart, LIGHT)
+
+
+def _specification(chart: alt.TopLevelMixin, colours: Mapping[str, str]) -> dict[str, Any]:
+    with alt.data_transformers.enable("default", max_rows=None):
+        specification = chart.to_dict()
+    return specification | {"config": configuration(colours)}

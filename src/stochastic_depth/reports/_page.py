@@ -1,0 +1,131 @@
+"""One page for a comparison: a single file that opens without any network."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+
+from ..experiments import Comparison
+from ._figure import Figure
+from ._figures import figures
+from ._summary import verdicts
+from ._tables import differences_table, machine_table, measures_table, runs_table, seeds_table
+from ._theme import DARK, LIGHT, SERIES
+from ._words import counted, listing, written
+
+TEMPLATES = Environment(
+    loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+
+
+def write_page(comparison: Comparison, path: str | Path) -> Path:
+    """Write the page of a comparison.
+
+    Args:
+        comparison: The runs.
+        path: Of the HTML file; an earlier one is replaced whole.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(page(comparison), encoding="utf-8")
+    return partial.replace(path)
+
+
+def page(comparison: Comparison) -> str:
+    """Return the HTML of the page of a comparison."""
+    pictures = figures(comparison)
+    context = {
+        **_words(comparison),
+        **_tables(comparison),
+        "verdicts": verdicts(comparison),
+        "variants": comparison.variants,
+        "series": len(SERIES),
+        "leading": next((figure for figure in pictures if figure.name == "seeds"), None),
+        "figures": [figure for figure in pictures if figure.name != "seeds"],
+        "configurations": _configurations(comparison),
+        "style": TEMPLATES.get_template("page.css").render(colours=_colours()),
+        "script": TEMPLATES.get_template("page.js").render(),
+        "specifications": _specifications(pictures),
+        "library": _library(),
+        "stills": {figure.name: figure.still() for figure in pictures},
+    }
+    return TEMPLATES.get_template("page.html.j2").render(context)
+
+
+def _words(comparison: Comparison) -> dict[str, Any]:
+    plan, first = comparison.plan, comparison.runs[0]
+    seeds = counted(len(comparison.seeds), "seed")
+    return {
+        "title": f"{comparison.name}: " + " against ".join(comparison.variants),
+        "subject": f"{counted(len(comparison.variants), 'variant')}, {seeds} each",
+        "notes": _markdown(plan.notes) if plan else "",
+        "changes": _changes(plan.changes) if plan else "",
+        "unfinished": _unfinished(comparison),
+        "command": plan.command if plan and plan.command else first.command,
+        "version": first.versions.get("stochastic_depth", ""),
+        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def _tables(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "seeds": seeds_table(comparison),
+        "measures": measures_table(comparison),
+        "differences": differences_table(comparison),
+        "runs": runs_table(comparison),
+        "machine": machine_table(comparison),
+    }
+
+
+def _unfinished(comparison: Comparison) -> str:
+    failed = len(comparison.failures)
+    running = sum(run.key not in comparison.failures for run in comparison.unfinished)
+    words = [(failed, "failed"), (running, "not finished yet")]
+    return " ".join(f"{counted(number, 'run')} {word}." for number, word in words if number)
+
+
+def _changes(changes: Mapping[str, Any]) -> str:
+    return listing([f"{name} = {written(value)}" for name, value in changes.items()])
+
+
+def _configurations(comparison: Comparison) -> dict[str, str]:
+    """Return the configuration of the first run of each variant, as YAML."""
+    firsts: dict[str, Mapping[str, Any]] = {}
+    for run in comparison.runs:
+        firsts.setdefault(run.variant, run.config)
+    return {name: yaml.safe_dump(config, sort_keys=False) for name, config in firsts.items()}
+
+
+def _specifications(pictures: Sequence[Figure]) -> str:
+    """Return the specifications as JSON that cannot end the script element it stands in."""
+    table = {figure.name: figure.specification() for figure in pictures}
+    return json.dumps(table, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _colours() -> str:
+    """Return the colours as CSS variables: light, and dark on screens that ask for it."""
+    light, dark = (" ".join(f"{k}: {v};" for k, v in table.items()) for table in (LIGHT, DARK))
+    preferred = "@media screen and (prefers-color-scheme: dark)"
+    return f":root {{ {light} }}\n{preferred} {{ :root {{ {dark} }} }}"
+
+
+def _markdown(text: str) -> str:
+    return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+
+
+@cache
+def _library() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed in one script."""
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub errs
+    return bundle

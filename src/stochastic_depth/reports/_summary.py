@@ -1,0 +1,139 @@
+"""What a comparison shows, in sentences: who won, by how much, how sure, at what cost."""
+
+from dataclasses import dataclass
+
+from ..experiments import (
+    LEAST_SEEDS_FOR_P,
+    LIVE_COST,
+    LIVE_SHARE,
+    SECONDS,
+    TRAIN_ERROR_FINAL,
+    TRAIN_ERROR_RUNNING,
+    Comparison,
+    PairedDifference,
+)
+from ._words import counted, listing
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of one variant against the baseline.
+
+    Args:
+        variant: The variant.
+        headline: Who made fewer test errors, in one sentence.
+        certainty: How sure that is, and why.
+        effect: What became of the training error.
+        time: What the variant cost.
+    """
+
+    variant: str
+    headline: str
+    certainty: str
+    effect: str
+    time: str
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All there is to say, in the order in which it is read."""
+        return tuple(filter(None, (self.headline, self.certainty, self.effect, self.time)))
+
+
+def verdicts(comparison: Comparison) -> tuple[Verdict, ...]:
+    """Return one verdict for each variant but the baseline.
+
+    Args:
+        comparison: The runs.
+
+    Returns:
+        Verdicts, in the order of the variants.
+    """
+    return tuple(_verdict(comparison, variant) for variant in comparison.variants[1:])
+
+
+def _verdict(comparison: Comparison, variant: str) -> Verdict:
+    difference = comparison.difference(variant, comparison.test_error)
+    if difference is None:
+        waiting = f"No seed of both {comparison.baseline} and {variant} has finished yet."
+        return Verdict(variant, waiting, "", "", "")
+    return Verdict(
+        variant,
+        headline=_headline(comparison.baseline, variant, difference),
+        certainty=_certainty(difference),
+        effect=_effect(comparison, variant),
+        time=_time(comparison, variant),
+    )
+
+
+def _headline(baseline: str, variant: str, difference: PairedDifference) -> str:
+    seeds = counted(difference.n, "seed")
+    if not _one_sided(difference):
+        return (
+            f"No clear difference in test error: {variant} was lower in {difference.wins} of "
+            f"{seeds}, and {baseline} − {variant} = {_signed(difference)} points."
+        )
+    lower = "lower" if difference.spread.mean > 0 else "higher"
+    gaps = difference.differences
+    return (
+        f"The test error of {variant} was {lower} than that of {baseline} in "
+        f"{max(difference.wins, difference.losses)} of {seeds}, by "
+        f"{abs(difference.spread.mean):.2f} points on average "
+        f"(differences {min(gaps):+.2f} to {max(gaps):+.2f})."
+    )
+
+
+def _one_sided(difference: PairedDifference) -> bool:
+    """Return whether a winner may be named: by p where n allows one, else by every seed."""
+    wins, losses = difference.wins, difference.losses
+    if (wins > losses) != (difference.spread.mean > 0):
+        return False
+    if difference.p_wilcoxon is not None:
+        return difference.p_wilcoxon < SIGNIFICANT
+    return max(wins, losses) == difference.n > 1
+
+
+def _certainty(difference: PairedDifference) -> str:
+    named = {"Wilcoxon": difference.p_wilcoxon, "t test": difference.p_t}
+    known = [f"{p:.2g} ({test})" for test, p in named.items() if p is not None]
+    if difference.p_wilcoxon is not None:
+        return (
+            f"Paired over {difference.n} seeds, two-sided: p = {listing(known)}. It speaks of "
+            "other seeds, not of other data."
+        )
+    return (
+        f"{counted(difference.n, 'seed').capitalize()} cannot prove a difference: if each seed "
+        "were the toss of a coin, so lopsided a count would come up in "
+        f"{100 * difference.p_by_luck:.0f} % of cases. A p value is given from "
+        f"{LEAST_SEEDS_FOR_P} seeds on."
+    )
+
+
+def _effect(comparison: Comparison, variant: str) -> str:
+    measures = (TRAIN_ERROR_RUNNING, TRAIN_ERROR_FINAL)
+    base = [comparison.spread(comparison.baseline, measure) for measure in measures]
+    other = [comparison.spread(variant, measure) for measure in measures]
+    if None in base or None in other:
+        return ""
+    rows = [f"{b.mean:.2f} % → {o.mean:.2f} %" for b, o in zip(base, other, strict=True) if b and o]
+    return (
+        f"Training error, {comparison.baseline} → {variant}: {rows[0]} as trained in the last "
+        f"epoch, {rows[1]} evaluated at the end."
+    )
+
+
+def _time(comparison: Comparison, variant: str) -> str:
+    ratio = comparison.ratio(variant, SECONDS)
+    blocks, cost = comparison.spread(variant, LIVE_SHARE), comparison.spread(variant, LIVE_COST)
+    if ratio is None or blocks is None or cost is None:
+        return ""
+    return (
+        f"{variant} trained in {ratio.mean:.2f} of the time; {blocks.mean:.2f} of the blocks, "
+        f"which hold {cost.mean:.2f} of the cost, were live."
+    )
+
+
+def _signed(difference: PairedDifference) -> str:
+    spread = difference.spread
+    return f"{spread.mean:+.2f}" if spread.n == 1 else f"{spread.mean:+.2f} ± {spread.std:.2f}"

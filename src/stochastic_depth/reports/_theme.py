@@ -1,0 +1,97 @@
+"""The look of every chart: one palette, one configuration, in fixed or in page colours.
+
+On the page a colour is a CSS variable, so that one drawing is light, dark or printed as
+the reader's system asks. In a file of its own it is the light value of that variable.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Okabe & Ito 2008, "Color universal design": told apart under every common form of colour
+# blindness. The baseline is grey, so that colour always means "not the baseline".
+LIGHT = {
+    "--ink": "#1f2328",
+    "--muted": "#59636e",
+    "--line": "#d6dae0",
+    "--ground": "#ffffff",
+    "--series-0": "#6b7280",
+    "--series-1": "#0072b2",
+    "--series-2": "#d55e00",
+    "--series-3": "#009e73",
+    "--series-4": "#cc79a7",
+    "--series-5": "#b07d00",
+}
+DARK = {
+    "--ink": "#e6e8eb",
+    "--muted": "#a3abb5",
+    "--line": "#3a414a",
+    "--ground": "#15181c",
+    "--series-0": "#a3abb5",
+    "--series-1": "#56b4e9",
+    "--series-2": "#f0883e",
+    "--series-3": "#2fc79a",
+    "--series-4": "#e3a3c8",
+    "--series-5": "#f0e442",
+}
+SERIES = tuple(name for name in LIGHT if name.startswith("--series"))
+DASHES = [[6, 3], [1, 0]]  # the baseline is dashed: readable without any colour
+FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
+
+PAGE_COLOURS = {name: f"var({name})" for name in LIGHT}
+
+
+def configuration(colours: Mapping[str, str]) -> dict[str, Any]:
+    """Return the Vega-Lite configuration in `colours`."""
+    ink, muted, line = colours["--ink"], colours["--muted"], colours["--line"]
+    return {
+        "background": None,
+        "aria": False,  # the figure has a description; a label on every mark is noise
+        "font": FONT,
+        "view": {"stroke": None},
+        "range": {"category": [colours[name] for name in SERIES]},
+        "axis": {
+            "labelColor": muted,
+            "labelFontSize": 12,
+            "titleColor": ink,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "gridColor": line,
+            "domainColor": line,
+            "tickColor": line,
+        },
+        "axisX": {"grid": False, "titlePadding": 8},
+        # A title above the axis is read without turning the head.
+        "axisY": {
+            "titleAngle": 0,
+            "titleAlign": "left",
+            "titleAnchor": "end",
+            "titleBaseline": "bottom",
+            "titleX": 0,
+            "titleY": -10,
+            "domain": False,
+            "ticks": False,
+            "tickCount": 5,
+        },
+        "legend": {
+            "orient": "top",
+            "offset": 28,  # clears the title of the vertical axis
+            "direction": "horizontal",
+            "title": None,
+            "labelColor": ink,
+            "labelFontSize": 12,
+            "labelLimit": 220,
+            "symbolStrokeWidth": 3,
+            "symbolSize": 220,
+        },
+        "title": {
+            "anchor": "start",
+            "color": ink,
+            "fontSize": 15,
+            "subtitleColor": muted,
+            "subtitleFontSize": 12,
+            "subtitlePadding": 6,
+        },
+        "line": {"strokeWidth": 2.2},
+        "rule": {"color": muted},
+        "text": {"color": ink},
+    }

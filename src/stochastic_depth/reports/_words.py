@@ -1,0 +1,46 @@
+"""Small phrases that tables, captions and summaries share."""
+
+from collections.abc import Sequence
+
+from ..experiments import Comparison
+
+NOTHING = "–"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number and the noun.
+
+    Example:
+        >>> counted(1, "seed"), counted(3, "seed")
+        ('1 seed', '3 seeds')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Return the items as a person would list them.
+
+    Example:
+        >>> listing(["constant", "linear", "uniform"])
+        'constant, linear and uniform'
+    """
+    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else ""
+
+
+def provenance(comparison: Comparison) -> str:
+    """Return data set and sizes: where the figures of a caption come from."""
+    data = comparison.runs[0].data
+    sizes = f"{data['train']:,} training and {data['test']:,} test images"
+    return f"{data['name']}, {sizes}, {counted(len(comparison.seeds), 'seed')}."
+
+
+def written(value: object) -> str:
+    """Return a value of a configuration as one would write it in YAML.
+
+    Example:
+        >>> written(True), written(0.5), written(None)
+        ('true', '0.5', '–')
+    """
+    if value is None:
+        return NOTHING
+    return str(value).lower() if isinstance(value, bool) else str(value)

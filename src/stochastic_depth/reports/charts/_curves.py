@@ -1,0 +1,119 @@
+"""Curves over epochs: the mean of the seeds as a line, their range as a band."""
+
+import altair as alt
+import polars as pl
+
+from ...experiments import Comparison
+from ._series import colour, dash, layered, only_shown
+
+
+def curves(
+    comparison: Comparison,
+    column: str,
+    title: str,
+    *marks: alt.Chart,
+    log: bool = False,
+    zero: bool = False,
+) -> alt.LayerChart:
+    """Draw one column of the metrics over epochs.
+
+    Args:
+        comparison: The runs.
+        column: A column of `metrics.csv`.
+        title: Title of the vertical axis, with the unit.
+        marks: Further marks on the same axes.
+        log: Whether the vertical axis is logarithmic.
+        zero: Whether the vertical axis begins at zero.
+
+    Returns:
+        The chart; each variant is a line (mean of its seeds) in a band (lowest to highest).
+    """
+    scale = alt.Scale(type="log") if log else alt.Scale(zero=zero)
+    axis = alt.Axis(grid=not log)  # a logarithmic axis would draw nine lines per decade
+    x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d"))
+    base = alt.Chart(over_seeds(comparison, column)).transform_filter(only_shown()).encode(x=x)
+    band = base.mark_area(opacity=0.18).encode(
+        y=alt.Y("low:Q", title=title, scale=scale, axis=axis), y2="high:Q", color=colour(comparison)
+    )
+    line = base.mark_line(interpolate="linear").encode(
+        y="mean:Q", color=colour(comparison), strokeDash=dash(comparison)
+    )
+    layers = (band, line, *marks, *_hover(comparison, column, base))
+    return layered(comparison, *layers)
+
+
+def best_epochs(comparison: Comparison) -> alt.Chart:
+    """Mark the epoch of lowest validation error of each run on a curve of the test error."""
+    rows = [
+        {
+            "variant": run.variant,
+            "seed": run.seed,
+            "epoch": run.summary.best_epoch,
+            "test_error": run.summary.test_error_at_best,
+        }
+        for run in comparison.runs
+        if run.summary and run.summary.best_epoch is not None
+    ]
+    schema = {"variant": pl.String, "seed": pl.Int64, "epoch": pl.Int64, "test_error": pl.Float64}
+    return (
+        alt.Chart(pl.DataFrame(rows, schema=schema))
+        .transform_filter(only_shown())
+        .mark_point(size=70, filled=False, strokeWidth=2, opacity=1)
+        .encode(
+            x="epoch:Q",
+            y="test_error:Q",
+            color=colour(comparison),
+            tooltip=[
+                alt.Tooltip("variant:N", title="best validation epoch of"),
+                alt.Tooltip("seed:O"),
+                alt.Tooltip("epoch:Q"),
+                alt.Tooltip("test_error:Q", title="test error, %", format=".2f"),
+            ],
+        )
+    )
+
+
+def over_seeds(comparison: Comparison, column: str) -> pl.DataFrame:
+    """Return mean, lowest and highest value of `column` per variant and epoch.
+
+    Runs that still train or failed count as far as they came.
+    """
+    tables = [
+        run.metrics.select("epoch", value=column, variant=pl.lit(run.variant))
+        for run in comparison.runs
+    ]
+    value = pl.col("value")
+    return (
+        pl.concat(tables)
+        .drop_nulls("value")
+        .group_by("variant", "epoch")
+        .agg(mean=value.mean(), low=value.min(), high=value.max(), runs=value.len())
+        .sort("variant", "epoch")
+        .with_columns(pl.col("mean", "low", "high").round_sig_figs(5))
+    )
+
+
+def _hover(comparison: Comparison, column: str, base: alt.Chart) -> list[alt.Chart]:
+    """Return a rule at the epoch under the pointer, with the value of every variant."""
+    near = alt.selection_point(
+        name=f"near_{column}", fields=["epoch"], nearest=True, on="pointerover", empty=False
+    )
+    wide = over_seeds(comparison, column).pivot("variant", index="epoch", values="mean")
+    names = {name: f"variant_{index}" for index, name in enumerate(comparison.variants)}
+    present = {name: column for name, column in names.items() if name in wide.columns}
+    tooltip = [alt.Tooltip("epoch:Q")] + [
+        alt.Tooltip(f"{column}:Q", title=name, format=".4~g") for name, column in present.items()
+    ]
+    rule = (
+        alt.Chart(wide.rename(present))
+        .mark_rule()
+        .encode(x="epoch:Q", opacity=alt.condition(near, alt.value(0.6), alt.value(0)))
+        .encode(tooltip=tooltip)
+        .add_params(near)
+    )
+    points = base.mark_point(filled=True, size=50).encode(
+        y="mean:Q",
+        color=colour(comparison),
+        opacity=alt.condition(near, alt.value(1), alt.value(0)),
+    )
+    return [points, rule]

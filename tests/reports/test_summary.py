@@ -1,0 +1,100 @@
+"""What is said: the winner that the figures name, and no more certainty than n allows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stochastic_depth.experiments import Comparison
+from stochastic_depth.reports import Verdict, verdicts
+from tests.experiments.records import comparison, write_comparison, write_run
+
+# Test errors of constant and stochastic depth, seed by seed, and what must (not) be said.
+CASES = {
+    "wins in all of few": (
+        [(54.0, 51.0), (55.0, 52.5), (54.5, 50.0)],
+        "was lower than that of constant in 3 of 3 seeds, by 3.33 points on average "
+        "(differences +2.50 to +4.50)",
+        "would come up in 25 % of cases",
+    ),
+    "loses in all of few": (
+        [(19.0, 22.0), (19.5, 23.0)],
+        "was higher than that of constant in 2 of 2 seeds, by 3.25 points",
+        "would come up in 50 % of cases",
+    ),
+    "mixed": (
+        [(5.0, 5.5), (5.0, 4.0), (6.0, 5.0)],
+        "No clear difference in test error: stochastic was lower in 2 of 3 seeds, and "
+        "constant − stochastic = +0.50 ± 0.87 points",
+        "would come up in 100 % of cases",
+    ),
+    "one seed": (
+        [(5.0, 4.0)],
+        "No clear difference in test error: stochastic was lower in 1 of 1 seed",
+        "1 seed cannot prove a difference",
+    ),
+    "equal": ([(5.0, 5.0), (5.0, 5.0)], "No clear difference", "in 100 % of cases"),
+    "wins in all of many": (
+        [(54.0 + k / 7, 51.0 + k / 5) for k in range(7)],
+        "was lower than that of constant in 7 of 7 seeds",
+        "p = 0.016 (Wilcoxon)",
+    ),
+    "wins in most of many": (
+        [(5, 4), (5, 4.2), (5, 4.1), (5, 5.3), (5, 5.5), (5, 4.4)],
+        "No clear difference in test error: stochastic was lower in 4 of 6 seeds",
+        "p = 0.16 (Wilcoxon)",
+    ),
+    "lower on average, higher in most": (
+        [(50, 10), (5, 6), (5, 6.1), (5, 6.2), (5, 6.3), (5, 6.4), (5, 6.5), (5, 6.6)],
+        "No clear difference",
+        "p = ",
+    ),
+}
+
+
+def with_errors(top: Path, pairs: list[tuple[float, float]]) -> Comparison:
+    """Write a comparison and put these test errors into its records."""
+    write_comparison(top, seeds=tuple(range(len(pairs))), epochs=2)
+    for seed, pair in enumerate(pairs):
+        for variant, error in zip(("constant", "stochastic"), pair, strict=True):
+            file = top / variant / f"seed-{seed}/run.json"
+            run = json.loads(file.read_text())
+            run["summary"]["test_error_last"] = error
+            file.write_text(json.dumps(run))
+    return Comparison.read(top)
+
+
+@pytest.mark.parametrize(("pairs", "headline", "certainty"), CASES.values(), ids=CASES)
+def test_the_winner_is_who_wins(
+    tmp_path: Path, pairs: list[tuple[float, float]], headline: str, certainty: str
+) -> None:
+    (verdict,) = verdicts(with_errors(tmp_path, pairs))
+    assert headline in verdict.headline
+    assert certainty in verdict.certainty
+
+
+def test_time_stands_beside_the_live_share(tmp_path: Path) -> None:
+    runs = comparison(tmp_path)
+    (verdict,) = verdicts(runs)
+    by_seed = {run.key: run.summary for run in runs.runs}
+    ratios = [
+        by_seed[f"stochastic/seed-{k}"].seconds / by_seed[f"constant/seed-{k}"].seconds
+        for k in range(3)
+    ]
+    shares = [by_seed[f"stochastic/seed-{k}"].live_share for k in range(3)]
+    assert f"trained in {sum(ratios) / 3:.2f} of the time; {sum(shares) / 3:.2f} of" in verdict.time
+
+
+def test_one_verdict_for_each_variant_but_the_baseline(tmp_path: Path) -> None:
+    write_comparison(tmp_path, seeds=(0, 1))
+    for seed in (0, 1):
+        write_run(tmp_path / f"mild/seed-{seed}", variant="mild", seed=seed, last=0.8)
+    found = [verdict.variant for verdict in verdicts(Comparison.read(tmp_path))]
+    assert found == ["mild", "stochastic"]
+
+
+def test_nothing_is_said_before_a_pair_has_finished(tmp_path: Path) -> None:
+    (verdict,) = verdicts(comparison(tmp_path, seeds=(0,), status="running"))
+    waiting = "No seed of both constant and stochastic has finished yet."
+    assert verdict == Verdict("stochastic", waiting, "", "", "")
+    assert verdict.sentences == (waiting,)
