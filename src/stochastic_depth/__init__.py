@@ -9,7 +9,7 @@ the gates (`schedules`, `curricula`, `budgets`, `gates`), a way to run them (`bl
 `apply`), or a question about f (`theory`).
 """
 
-from . import blocks, budgets, curricula, gates, models, schedules
+from . import blocks, budgets, curricula, gates, models, schedules, theory
 from ._errors import (
     AlreadyApplied,
     CheckpointError,
@@ -34,6 +34,8 @@ __all__ = [
     # run them
     "blocks",
     "models",
+    # ask about them
+    "theory",
     # masks of other libraries
     "DropPath",
     "StochasticDepth",

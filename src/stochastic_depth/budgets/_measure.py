@@ -142,12 +142,12 @@ def _inverse_bennett(value: float) -> float:
 
     u is convex and increasing, and the starting point lies right of the root:
     u(t) >= t^2 / (2 + 2t/3), whose inverse is the start. So the iterates fall to
-    the root without overshooting.
+    the root without overshooting, until rounding stops them.
     """
     t = value / 3 + math.sqrt(value * value / 9 + 2 * value)
     while True:
         excess = (1 + t) * math.log1p(t) - t - value
-        step = excess / math.log1p(t)
-        if step <= 1e-15 * t:
+        smaller = t - excess / math.log1p(t)
+        if not smaller < t:
             return t
-        t -= step
+        t = smaller

@@ -1,0 +1,270 @@
+import copy
+import pickle
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from torch.testing import assert_close
+
+import stochastic_depth as sd
+from stochastic_depth.gates._conditional import ConditionalBernoulli
+from tests.helpers import LAWS, RESCALES, P, probabilities
+
+BERNOULLI = {rescale: sd.gates.Bernoulli(P, rescale) for rescale in RESCALES}
+FIXED = {rescale: sd.gates.FixedDepth(P, rescale) for rescale in RESCALES}
+
+
+def draws(law, n, seed=0):
+    """n draws of the gate vector, one per row, float64."""
+    return law.sample(n, generator=sd.gates.stream(seed, 0)).T.double()
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_draws_have_the_moments_of_the_law(law):
+    # n = 40,000 draws; every entry of mean and covariance within 5 standard errors:
+    # at most 42 statistics per law, false-alarm rate below 42 * 6e-7 = 3e-5.
+    n = 40_000
+    sample = draws(law, n)
+    error = (law.variance / n).sqrt()
+    assert ((sample.mean(0) - law.mean).abs() <= 5 * error + 1e-6).all()
+    centred = sample - law.mean
+    products = centred[:, :, None] * centred[:, None, :]
+    spread = products.std(0) / n**0.5
+    assert ((products.mean(0) - law.covariance).abs() <= 5 * spread + 1e-6).all()
+    active = (sample != 0).double().mean(0)
+    binomial = (law.survival * (1 - law.survival) / n).sqrt()
+    assert ((active - law.survival).abs() <= 5 * binomial).all()
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_shapes_and_types(law):
+    L = len(law)
+    one, many = (law.sample(n, generator=sd.gates.stream(1, 2)) for n in (None, 7))
+    assert one.shape == (L,)
+    assert many.shape == (L, 7)
+    assert one.dtype == many.dtype == torch.float32
+    for moment in (law.survival, law.mean, law.variance, law.evaluation):
+        assert moment.shape == (L,)
+        assert moment.dtype == torch.float64
+    assert law.covariance.shape == (L, L)
+    assert_close(law.covariance.diagonal(), law.variance)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_laws_leave_the_global_generator_alone(law):
+    before = torch.get_rng_state()
+    law.sample(5, generator=sd.gates.stream(0, 0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda law: pickle.loads(pickle.dumps(law))])
+def test_copies_draw_the_same(law, duplicate):
+    law.sample(generator=sd.gates.stream(0, 0))
+    again = duplicate(law)
+    assert_close(draws(again, 5, seed=3), draws(law, 5, seed=3))
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("bad", [0, -1, 2.5])
+def test_a_batch_has_at_least_one_sample(law, bad):
+    with pytest.raises(sd.InvalidArgument, match="batch_size must be"):
+        law.sample(bad, generator=sd.gates.stream(0, 0))
+
+
+@pytest.mark.parametrize("family", [BERNOULLI, FIXED])
+def test_the_three_rescalings(family):
+    p = torch.tensor(P, dtype=torch.float64)
+    runs = (p > 0).double()
+    assert_close(family["train"].mean, runs)
+    assert_close(family["test"].mean, p)
+    assert_close(family["none"].mean, p)
+    assert_close(family["train"].evaluation, runs)
+    assert_close(family["test"].evaluation, p)
+    assert_close(family["none"].evaluation, torch.ones(6, dtype=torch.float64))
+    assert_close(family["test"].variance, p * (1 - p))
+    assert_close(family["train"].variance[p > 0], ((1 - p) / p)[p > 0])
+    assert family["train"].variance.isfinite().all()
+
+
+@pytest.mark.parametrize("family", [BERNOULLI, FIXED])
+def test_gates_take_their_two_values_only(family):
+    for rescale, law in family.items():
+        sample = draws(law, 200)
+        for block, survival in enumerate(P):
+            value = 1 / survival if rescale == "train" and survival else 1.0
+            column = sample[:, block]
+            assert_close(column[column != 0], torch.full_like(column[column != 0], value))
+        assert (sample[:, 0] != 0).all(), "survival 1 always runs"
+        assert (sample[:, 4] == 0).all(), "survival 0 never runs"
+
+
+@pytest.mark.parametrize("make", [sd.gates.Bernoulli, sd.gates.FixedDepth])
+@pytest.mark.parametrize(
+    ("survival", "message"),
+    [
+        ([0.5, 1.01], r"survival\[1\] must be in \[0, 1\]; got 1\.01"),
+        ([float("nan")], r"survival\[0\] must be in \[0, 1\]; got nan"),
+        ([[0.5]], "one entry per block"),
+        ([], "one entry per block"),
+    ],
+)
+def test_survival_is_checked_at_birth(make, survival, message):
+    with pytest.raises(sd.InvalidArgument, match=message):
+        make(survival)
+
+
+@pytest.mark.parametrize("make", [sd.gates.Bernoulli, sd.gates.FixedDepth])
+def test_unknown_rescale_names_the_nearest(make):
+    with pytest.raises(sd.InvalidArgument, match="rescale must be one of .* Did you mean 'train'"):
+        make([0.5], rescale="training")
+
+
+def test_reprs_show_survival_and_drop():
+    assert "survival 0.80 (drop 0.20)" in repr(sd.gates.Bernoulli([0.8, 0.8]))
+    assert "survival 0.00..1.00 (drop 0.00..1.00)" in repr(FIXED["test"])
+
+
+def test_bernoulli_blocks_are_independent():
+    # Chi-squared test of the 16 cells of four blocks, n = 20,000, false-alarm rate 1e-4.
+    p = [0.9, 0.35, 0.2, 0.75]
+    n = 20_000
+    sample = draws(sd.gates.Bernoulli(p, "test"), n).long()
+    cell = sample @ torch.tensor([8, 4, 2, 1])
+    chance = [
+        float(torch.tensor([q if g else 1 - q for q, g in zip(p, gates, strict=True)]).prod())
+        for gates in product([0, 1], repeat=4)
+    ]
+    observed = torch.bincount(cell, minlength=16).numpy()
+    expected = torch.tensor(chance, dtype=torch.float64)
+    expected = (expected / expected.sum() * n).numpy()
+    assert stats.chisquare(observed, expected).pvalue > 1e-4
+
+
+@given(probabilities)
+def test_fixed_depth_has_exactly_the_marginals(survival):
+    law = sd.gates.FixedDepth(survival, "test")
+    coins = law._coins
+    if coins is None:
+        return
+    random = torch.tensor(survival, dtype=torch.float64)[law._random]
+    assert_close(coins.marginals[: len(random)], random, atol=1e-7, rtol=0)
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=40))
+def test_fixed_depth_has_the_marginals_to_rounding(survival):
+    law = sd.gates.FixedDepth(survival, "test")
+    expected = torch.tensor(survival, dtype=torch.float64)
+    assert_close(law._coins.marginals[: len(survival)], expected, atol=1e-12, rtol=0)
+
+
+@given(probabilities, st.integers(0, 1000))
+def test_every_draw_of_fixed_depth_has_the_floor_or_the_ceiling(survival, step):
+    law = sd.gates.FixedDepth(survival, "test")
+    depth = law.sample(20, generator=sd.gates.stream(0, step)).sum(0).double()
+    mean = float(law.survival.sum())
+    assert ((depth - mean).abs() < 1 + 1e-7).all()
+
+
+def test_fixed_depth_removes_the_variance_of_the_depth():
+    p = sd.schedules.linear(0.5)(54)  # 40.25 blocks
+    law = sd.gates.FixedDepth(p, "test")
+    assert float(law.covariance.sum()) == pytest.approx(0.25 * 0.75, abs=1e-10)
+    assert sd.budgets.depth_variance(p) > 8
+
+
+def test_conditional_coins_are_the_enumeration():
+    logits, size = torch.tensor([0.5, -2.0, 1.5, 0.1, -0.7], dtype=torch.float64), 2
+    coins = ConditionalBernoulli(logits, size)
+    mean, second, total = torch.zeros(5).double(), torch.zeros(5, 5).double(), 0.0
+    for outcome in product([0.0, 1.0], repeat=5):
+        heads = torch.tensor(outcome, dtype=torch.float64)
+        if heads.sum() == size:
+            weight = float((heads @ logits).exp())
+            total += weight
+            mean += weight * heads
+            second += weight * torch.outer(heads, heads)
+    mean, second = mean / total, second / total
+    assert_close(coins.marginals, mean, atol=1e-14, rtol=0)
+    assert_close(coins.covariance, second - torch.outer(mean, mean), atol=1e-14, rtol=0)
+
+
+def test_conditional_coins_are_drawn_exactly():
+    # Chi-squared test of the 10 outcomes of 2 heads in 5, n = 20,000, false-alarm rate 1e-4.
+    logits, n = torch.tensor([0.5, -2.0, 1.5, 0.1, -0.7], dtype=torch.float64), 20_000
+    coins = ConditionalBernoulli(logits, 2)
+    outcome = coins.sample(n, sd.gates.stream(5, 0)).T.long() @ (2 ** torch.arange(5))
+    pairs = [(i, j) for i in range(5) for j in range(i)]
+    weight = torch.stack([(logits[i] + logits[j]).exp() for i, j in pairs])
+    observed = torch.stack([(outcome == 2**i + 2**j).sum() for i, j in pairs])
+    assert observed.sum() == n
+    expected = weight / weight.sum() * n
+    assert stats.chisquare(observed.numpy(), expected.numpy()).pvalue > 1e-4
+
+
+def test_fixed_depth_of_a_network_of_600_blocks():
+    p = sd.schedules.linear(0.5)(600)
+    law = sd.gates.FixedDepth(p, "test")
+    assert_close(law._coins.marginals[:600], p, atol=1e-12, rtol=0)
+
+
+def test_deterministic_ignores_the_generator():
+    law = sd.gates.Deterministic([1.0, 0.0, 0.5])
+    generator = sd.gates.stream(0, 0)
+    state = generator.get_state()
+    assert law.sample(generator=generator).tolist() == [1.0, 0.0, 0.5]
+    assert torch.equal(generator.get_state(), state)
+    assert law.survival.tolist() == [1.0, 0.0, 1.0]
+    with pytest.raises(sd.InvalidArgument, match=r"gates\[1\] must be finite"):
+        sd.gates.Deterministic([1.0, float("inf")])
+
+
+@given(probabilities, st.integers(1, 40), st.integers(0, 10_000))
+def test_subsets_have_the_wanted_size_rounded_up_or_down(survival, batch_size, step):
+    law = sd.gates.Bernoulli(survival, "test")
+    gates = sd.gates.draw(law, "subset", batch_size, generator=sd.gates.stream(0, step))
+    wanted = law.survival * batch_size
+    assert ((gates.sum(1) - wanted).abs() < 1 + 1e-5).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_subsets_are_unbiased(batch_size):
+    # Share of (sample, step) pairs that run; n = 4000 steps. The samples of one step are
+    # at most independent, so 5 binomial standard errors with 4000 * batch_size / batch_size
+    # trials have a false-alarm rate below 3e-6 over the 5 blocks.
+    survival = [0.9, 0.35, 0.2, 0.75, 0.07]
+    law, n = sd.gates.Bernoulli(survival, "test"), 4000
+    total = sum(
+        sd.gates.draw(law, "subset", batch_size, generator=sd.gates.stream(1, step))
+        for step in range(n)
+    )
+    expected = law.survival[:, None].expand(-1, batch_size)
+    error = (expected * (1 - expected) / n).sqrt()
+    assert ((total / n - expected).abs() <= 5 * error).all()
+
+
+def test_subsets_rescale_like_their_law():
+    law = sd.gates.Bernoulli([0.75], "train")
+    gates = sd.gates.draw(law, "subset", 4, generator=sd.gates.stream(0, 0))
+    assert sorted(gates[0].tolist()) == [0.0, *[pytest.approx(4 / 3)] * 3]
+
+
+def test_draw_maps_per_to_shapes():
+    law = BERNOULLI["test"]
+    stream = sd.gates.stream(0, 0)
+    assert sd.gates.draw(law, "batch", None, generator=stream).shape == (6,)
+    assert sd.gates.draw(law, "sample", 3, generator=stream).shape == (6, 3)
+    assert sd.gates.draw(law, "subset", 3, generator=stream).shape == (6, 3)
+
+
+def test_draw_refuses_what_has_no_meaning():
+    stream = sd.gates.stream(0, 0)
+    with pytest.raises(sd.InvalidArgument, match="per must be one of .* Did you mean 'batch'"):
+        sd.gates.draw(BERNOULLI["test"], "batches", 3, generator=stream)
+    with pytest.raises(sd.InvalidArgument, match="batch_size must be given for per='sample'"):
+        sd.gates.draw(BERNOULLI["test"], "sample", None, generator=stream)
+    with pytest.raises(sd.Unsupported, match="per='subset' must have a Bernoulli law"):
+        sd.gates.draw(FIXED["test"], "subset", 3, generator=stream)
