@@ -1,0 +1,114 @@
+"""Theory: what random depth does to a network, for any callable `f(x, gates)`.
+
+    y_out = f(x; d),   h_l = s_l(h_{l-1}) + a d_l F_l(h_{l-1})
+
+Everything here is a derivative in the gates, or an average over them. Derivatives are
+taken in d_l itself, whatever the depth scaling a inside f, so that
+
+    E loss(f(x; d)) ~ loss(f(x; E d)) + 1/2 sum_l Var(d_l) g_l
+
+holds as it stands for every network and every law of independent gates. Hayou & Ayed
+2021 write the same for a = 1/sqrt(L) with the branches' outputs z_l = F_l in place of
+a F_l; their quantities are ours times a power of sqrt(L):
+
+| here                | theirs                        | defined as                          |
+|---------------------|-------------------------------|-------------------------------------|
+| `sensitivities` S_l | S_l                           | d loss / d d_l                      |
+| `discrepancies` zeta_l | zeta_l = sqrt(L) x ours    | d y_out / d d_l                     |
+| `regularizer` g_l   | g_l = L x ours                | zeta_l^T H zeta_l, mean over samples|
+
+`at` is the gate vector at which derivatives are taken, shape (L,); all ones by default
+for an f that tells its number of blocks, as a module with `blocks` does. Networks are
+analysed in evaluation mode: with batch statistics a sample's output would depend on the
+others. `loss(outputs, y)` is a scalar, the mean over samples.
+"""
+
+from ._classify import Classification, classify
+from ._convergence import convergence_order
+from ._curvature import Curvature, curvature, regularizer
+from ._discrepancies import discrepancies
+from ._estimate import Estimate
+from ._expected_loss import expected_loss
+from ._growth import Growth, growth_rate, measured_growth, predicted_growth
+from ._hidden import gradient_norms, hidden_states, loss_gradient
+from ._minimisers import min_regularization
+from ._network import Loss, Network
+from ._neural_ode import solve_ode
+from ._neural_sde import (
+    brownian_increments,
+    coarsened,
+    res1_diffusion,
+    res3_diffusion,
+    solve_sde,
+)
+from ._noise import lindeberg_ratio, noise, noise_variance
+from ._normality import Normality, adjust, normality
+from ._relative_change import RelativeChange, relative_change
+from ._scaling_limits import (
+    Regime,
+    critical_exponent,
+    expected_change,
+    limit_law,
+    log_norm_growth,
+    regime,
+)
+from ._sensitivities import leave_one_out, sensitivities
+from ._slope import Slope, fit_slope
+from ._weight_regularity import holder_exponent, hurst_exponent, total_variation
+
+__all__ = [
+    # first order
+    "discrepancies",
+    "leave_one_out",
+    "sensitivities",
+    # second order
+    "Curvature",
+    "Estimate",
+    "curvature",
+    "expected_loss",
+    "min_regularization",
+    "regularizer",
+    # gradients at initialisation
+    "Growth",
+    "gradient_norms",
+    "growth_rate",
+    "hidden_states",
+    "measured_growth",
+    "predicted_growth",
+    # large depth
+    "Normality",
+    "adjust",
+    "lindeberg_ratio",
+    "loss_gradient",
+    "noise",
+    "noise_variance",
+    "normality",
+    # scaling with depth
+    "Classification",
+    "Regime",
+    "RelativeChange",
+    "classify",
+    "critical_exponent",
+    "expected_change",
+    "limit_law",
+    "log_norm_growth",
+    "regime",
+    "relative_change",
+    # limits of depth
+    "brownian_increments",
+    "coarsened",
+    "convergence_order",
+    "res1_diffusion",
+    "res3_diffusion",
+    "solve_ode",
+    "solve_sde",
+    # regularity of weights over depth
+    "Slope",
+    "fit_slope",
+    "holder_exponent",
+    "hurst_exponent",
+    "total_variation",
+    # types
+    "Loss",
+    "Network",
+]

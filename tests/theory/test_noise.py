@@ -1,0 +1,79 @@
+from itertools import product
+
+import pytest
+import torch
+from scipy import stats
+
+import stochastic_depth as sd
+from tests.theory.networks import batch, relu, smooth
+
+
+def zeta_of(depth=5, samples=3, outputs=2):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(depth, samples, outputs, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("rescale", ["train", "test", "none"])
+def test_moments_by_enumeration(rescale):
+    law, zeta = sd.gates.Bernoulli([0.9, 0.35, 1.0, 0.2, 0.75], rescale=rescale), zeta_of()
+    active = torch.tensor(list(product([0.0, 1.0], repeat=5)), dtype=torch.float64).T
+    chance = torch.where(active == 1, law.survival[:, None], 1 - law.survival[:, None]).prod(0)
+    gamma = sd.theory.noise(zeta, active * law.value[:, None], law)
+    assert gamma.shape == (32, 3, 2)
+    mean = torch.einsum("m,mno->no", chance, gamma)
+    torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-12)
+    variance = torch.einsum("m,mno->no", chance, gamma**2)
+    torch.testing.assert_close(sd.theory.noise_variance(zeta, law), variance)
+
+
+def test_dependent_gates_add_their_covariance():
+    """20,000 draws; the relative error of a variance is about 1 %, allowed are five times."""
+    law, zeta = sd.gates.FixedDepth([0.9, 0.35, 0.6, 0.2, 0.95]), zeta_of()
+    gamma = sd.theory.noise(zeta, law.sample(20_000, generator=sd.gates.stream(0, 0)), law)
+    found = sd.theory.noise_variance(zeta, law)
+    torch.testing.assert_close(gamma.var(0), found, rtol=0.06, atol=0)
+    independent = sd.theory.noise_variance(zeta, sd.gates.Bernoulli(law.survival))
+    assert ((found / independent - 1).abs() > 0.06).any()
+
+
+def test_noise_is_what_gates_do_to_the_output_to_first_order():
+    """Taken at the mean of the gates; twice as close to it, four times as good."""
+    f, x = smooth(), batch()
+    law = sd.gates.Bernoulli([0.7] * 6, rescale="test")
+    gates = law.sample(5, generator=sd.gates.stream(0, 0)).double()
+    zeta = sd.theory.discrepancies(f, x, law.mean)
+    errors = []
+    for eps in (0.02, 0.01):
+        near = law.mean[:, None] + eps * (gates - law.mean[:, None])
+        with torch.no_grad():
+            change = torch.stack([f(x, d) - f(x, law.mean) for d in near.T])
+        errors.append((change - sd.theory.noise(zeta, near, law)).norm())
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.05)
+
+
+def test_noise_of_a_deep_network_is_gaussian_with_the_predicted_variance():
+    """Kolmogorov-Smirnov against N(0, predicted variance), 2000 draws: p > 1e-3 at L = 200
+    by a false alarm of 1e-3; at L = 4 the noise has 16 values and is rejected."""
+    p_values = {}
+    for depth in (4, 200):
+        f = relu(depth=depth, width=32, outputs=1)
+        law = sd.gates.Bernoulli([0.7] * depth, rescale="test")
+        zeta = sd.theory.discrepancies(f, batch(samples=1), law.mean)
+        gamma = sd.theory.noise(zeta, law.sample(2000, generator=sd.gates.stream(1, depth)), law)
+        scaled = gamma[:, 0, 0] / sd.theory.noise_variance(zeta, law)[0, 0].sqrt()
+        p_values[depth] = stats.kstest(scaled.numpy(), "norm").pvalue
+    assert p_values[200] > 1e-3
+    assert p_values[4] < 1e-12
+
+
+def test_lindeberg_ratio_between_its_ends():
+    equal = torch.full((8, 2, 3), -0.3)
+    torch.testing.assert_close(sd.theory.lindeberg_ratio(equal), torch.full((2, 3), 1 / 8))
+    alone = torch.zeros(8, 1, 1)
+    alone[3] = 2.0
+    assert float(sd.theory.lindeberg_ratio(alone)) == 1
+    torch.testing.assert_close(
+        sd.theory.lindeberg_ratio(zeta_of()), sd.theory.lindeberg_ratio(-7 * zeta_of())
+    )
+    with pytest.raises(sd.InvalidArgument, match="non-zero for some block"):
+        sd.theory.lindeberg_ratio(torch.zeros(8, 1, 1))
