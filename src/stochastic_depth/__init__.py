@@ -9,7 +9,7 @@ the gates (`schedules`, `curricula`, `budgets`, `gates`), a way to run them (`bl
 `apply`), or a question about f (`theory`).
 """
 
-from . import blocks, budgets, curricula, gates, models, schedules, theory
+from . import blocks, budgets, curricula, gates, models, schedules, surgery, theory
 from ._errors import (
     AlreadyApplied,
     CheckpointError,
@@ -24,6 +24,7 @@ from ._errors import (
     Unsupported,
 )
 from .blocks import DropPath, StochasticDepth, stochastic_depth
+from .surgery import apply, find_blocks, gated, gating, plan
 
 __all__ = [
     # choose the gates
@@ -34,6 +35,13 @@ __all__ = [
     # run them
     "blocks",
     "models",
+    # put them on any model
+    "apply",
+    "find_blocks",
+    "gated",
+    "gating",
+    "plan",
+    "surgery",
     # ask about them
     "theory",
     # masks of other libraries

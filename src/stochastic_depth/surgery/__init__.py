@@ -1,0 +1,33 @@
+"""Surgery: find the blocks of a model, put gates on them, take them off, cut them out.
+
+The README of this folder says how a foreign block is translated into residual steps, and
+which mistakes that rules out.
+"""
+
+from ._apply import apply
+from ._blocks import Block, Granularity, Transitions, find_blocks
+from ._controller import DroppedGrads, Ranks
+from ._gating import gated, gating
+from ._handle import Handle, handle
+from ._plan import Plan, plan
+
+__all__ = [
+    # look
+    "Block",
+    "Plan",
+    "find_blocks",
+    "plan",
+    # put gates on, and hold them
+    "Handle",
+    "apply",
+    "handle",
+    # choose the gates yourself
+    "gated",
+    "gating",
+    # cut blocks out
+    # arguments
+    "DroppedGrads",
+    "Granularity",
+    "Ranks",
+    "Transitions",
+]

@@ -1,0 +1,190 @@
+"""The record of what may be dropped: one `Block` per gate."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from .._checks import one_of
+from .._errors import NothingToDrop
+from .._typing import Mask
+from ._costs import count_flops
+from ._program import Branch
+from ._survey import Survey, Unit, survey
+
+Granularity = Literal["block", "branch"]
+"""What has a gate of its own: a whole block, or each of its residual branches."""
+
+Transitions = Literal["protect", "drop"]
+"""Blocks whose shortcut is a projection run always, or are reduced to their shortcut."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one gate stands for: a block, or with `granularity="branch"` one of its branches.
+
+    Attributes:
+        index: position in the gate vector.
+        path: path of the module in the model.
+        branch: name of the branch within the module; empty for a whole block.
+        kind: class of the module.
+        droppable: whether its gate may be 0 in a draw.
+        reason: why not; empty if droppable.
+        cost: what skipping saves, relative to the other blocks: floating point operations
+            of the branches if an example was given, else 1.
+    """
+
+    index: int
+    path: str
+    branch: str
+    kind: str
+    droppable: bool
+    reason: str
+    cost: float
+
+    def __str__(self) -> str:
+        name = self.path or "(the model)"
+        return f"{name} [{self.branch}]" if self.branch else name
+
+
+def find_blocks(
+    model: nn.Module,
+    *,
+    granularity: Granularity = "block",
+    transitions: Transitions = "protect",
+    example: Any | None = None,
+) -> tuple[Block, ...]:
+    """Return the residual blocks of a model, in the order in which they run.
+
+    The project's `Residual` modules are recognised as they are. Foreign blocks are found
+    by following the forward of each module, on a model that is run once on `example`;
+    each translation into residual steps is checked by running it beside the original.
+
+    Args:
+        model: the model, without gates.
+        granularity: see `Granularity`.
+        transitions: see `Transitions`.
+        example: an input of the model, or a tuple of inputs. Guessed when needed; given,
+            the costs of the blocks are measured on it.
+
+    Returns:
+        The blocks; empty if there are none.
+
+    Raises:
+        Unsupported: no input could be guessed.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> blocks = sd.find_blocks(sd.models.CifarResNet(20, num_classes=10))
+        >>> len(blocks), blocks[3].path, blocks[3].droppable
+        (9, 'blocks.3', True)
+    """
+    return Anatomy.of(model, granularity, transitions, example).blocks
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A model taken apart, and one record per gate.
+
+    Attributes:
+        survey: its units.
+        governed: the unit that each gate belongs to, and the branches it governs.
+        blocks: one record per gate.
+        share: operations of all branches, as a share of the model's; None if not measured.
+    """
+
+    survey: Survey
+    governed: tuple[tuple[Unit, tuple[Branch, ...]], ...]
+    blocks: tuple[Block, ...]
+    share: float | None
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        granularity: Granularity = "block",
+        transitions: Transitions = "protect",
+        example: Any | None = None,
+    ) -> "Anatomy":
+        """Take `model` apart; see `find_blocks`."""
+        one_of("granularity", granularity, get_args(Granularity))
+        one_of("transitions", transitions, get_args(Transitions))
+        found = survey(model, example)
+        flops = None if example is None else count_flops(model, example)
+        governed = tuple(gate for unit in found.units for gate in _gates(unit, granularity))
+        blocks = tuple(
+            _record(index, unit, branches, transitions, flops)
+            for index, (unit, branches) in enumerate(governed)
+        )
+        share = None if flops is None else sum(block.cost for block in blocks) / flops([""])
+        return cls(found, governed, blocks, share)
+
+    @property
+    def protected(self) -> Mask:
+        """Which gates are always open: bool, shape (L,)."""
+        return torch.tensor([not block.droppable for block in self.blocks], dtype=torch.bool)
+
+    @property
+    def fixed(self) -> frozenset[int]:
+        """Indices of the gates that can only be 1: no translation can run the block."""
+        units = enumerate(unit for unit, _ in self.governed)
+        return frozenset(index for index, unit in units if unit.translation is None)
+
+    @property
+    def gates_per_unit(self) -> tuple[int, ...]:
+        """How many gates each unit has."""
+        owners = Counter(unit.path for unit, _ in self.governed)
+        return tuple(owners[unit.path] for unit in self.survey.units)
+
+    def require_droppable(self, model: nn.Module) -> None:
+        """Raise `NothingToDrop` unless some block may be dropped."""
+        if any(block.droppable for block in self.blocks):
+            return
+        looked_at = Counter((block.kind, block.reason) for block in self.blocks)
+        looked_at.update((other.kind, other.reason) for other in self.survey.others)
+        listed = "; ".join(f"{n} {kind}: {why}" for (kind, why), n in looked_at.items())
+        raise NothingToDrop(
+            f"{type(model).__name__} must have a block that may be dropped; looked at "
+            f"{listed or 'nothing, it has no module with children'}."
+        )
+
+
+def _gates(unit: Unit, granularity: Granularity) -> list[tuple[Unit, tuple[Branch, ...]]]:
+    if granularity == "block" or not unit.branches:
+        return [(unit, unit.branches)]
+    return [(unit, (branch,)) for branch in unit.branches]
+
+
+def _record(
+    index: int,
+    unit: Unit,
+    branches: tuple[Branch, ...],
+    transitions: Transitions,
+    flops: Callable[[list[str]], float] | None,
+) -> Block:
+    reason = unit.obstacle or _protection(branches, transitions)
+    return Block(
+        index=index,
+        path=unit.path,
+        branch=branches[0].label if len(branches) < len(unit.branches) else "",
+        kind=unit.kind,
+        droppable=not reason,
+        reason=reason,
+        cost=1.0 if flops is None else flops(_paths(unit, branches)),
+    )
+
+
+def _paths(unit: Unit, branches: tuple[Branch, ...]) -> list[str]:
+    if not branches:
+        return [unit.path]
+    inside = f"{unit.path}." if unit.path else ""
+    return [f"{inside}{path}" for branch in branches for path in branch.modules]
+
+
+def _protection(branches: tuple[Branch, ...], transitions: Transitions) -> str:
+    if transitions == "drop" or all(branch.kind != "projection" for branch in branches):
+        return ""
+    return "its shortcut is a projection"

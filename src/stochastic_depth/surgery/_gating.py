@@ -1,0 +1,134 @@
+"""Force the gates of a model, for a while or in a function of them."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .._checks import fail
+from .._errors import Unsupported
+from .._typing import Gates
+from ..gates import Deterministic
+from ._blocks import Anatomy
+from ._controller import Controller, Options
+from ._gated import CONTROLLER
+from ._install import install, uninstall
+from ._pass import Pass
+
+
+@contextmanager
+def gating(model: nn.Module, gates: Gates) -> Iterator[None]:
+    """Run `model` under the given gates inside a `with` statement.
+
+        output = f(x; d) with d = gates, in training and in evaluation mode
+
+    Nothing is drawn meanwhile. A model that has no stochastic depth has it for the
+    duration of the statement only. Backward passes that run blocks again (activation
+    checkpointing) belong inside the statement.
+
+    Args:
+        model: any model whose blocks `find_blocks` finds.
+        gates: one number per block, shape (L,), or one per block and sample, (L, N). With
+            gates that require a gradient all branches run.
+
+    Raises:
+        InvalidArgument: gates of another length.
+        NothingToDrop: the model has no blocks.
+        Unsupported: a gate other than 1 for a block that cannot be gated.
+
+    Example:
+        >>> import torch, stochastic_depth as sd
+        >>> model = sd.models.CifarResNet(8, num_classes=10)
+        >>> x = torch.randn(1, 3, 32, 32)
+        >>> with sd.gating(model, torch.tensor([1.0, 0.0, 1.0])):
+        ...     without_second_block = model(x)
+    """
+    controller = vars(model).get(CONTROLLER)
+    if controller is not None:
+        with _forced(controller, gates):
+            yield
+        return
+    controller = gate_all(model)
+    try:
+        with _forced(controller, gates):
+            yield
+    finally:
+        uninstall(model)
+
+
+def gated(model: nn.Module) -> Callable[[Any, Gates], Any]:
+    """Return the model as a function of its input and its gates, `f(x, gates)`.
+
+    The function shares parameters, buffers and training mode with the model, which is
+    itself left as it is. It is differentiable in x, in the parameters and in the gates.
+
+    Args:
+        model: any model whose blocks `find_blocks` finds.
+
+    Returns:
+        `f(x, gates)`, gates of shape (L,) or (L, N); x is passed to the model.
+
+    Raises:
+        NothingToDrop: the model has no blocks.
+
+    Example:
+        >>> import torch, stochastic_depth as sd
+        >>> f = sd.gated(sd.models.VanillaResNet(depth=3, width=8, inputs=2, outputs=1))
+        >>> gates = torch.ones(3, requires_grad=True)
+        >>> f(torch.randn(5, 2), gates).sum().backward()
+        >>> gates.grad.shape
+        torch.Size([3])
+    """
+    twin = _sharing_copy(model)
+    controller = vars(twin).get(CONTROLLER) or gate_all(twin)
+
+    def f(x: Any, gates: Gates) -> Any:
+        for module, original in zip(twin.modules(), model.modules(), strict=True):
+            module.training = original.training
+        with _forced(controller, gates):
+            return twin(x)
+
+    return f
+
+
+def gate_all(model: nn.Module) -> Controller:
+    """Put gates on every block of `model`, all open."""
+    anatomy = Anatomy.of(model, transitions="drop")
+    anatomy.require_droppable(model)
+    return install(model, anatomy, Deterministic(torch.ones(len(anatomy.blocks))), Options(), 0)
+
+
+@contextmanager
+def _forced(controller: Controller, gates: Gates) -> Iterator[None]:
+    before = controller.forced
+    controller.forced = Pass("auto", _checked(gates, controller), forced=True)
+    try:
+        yield
+    finally:
+        controller.forced = before
+
+
+def _checked(gates: Gates, controller: Controller) -> Gates:
+    blocks = controller.blocks
+    if not isinstance(gates, Tensor) or gates.ndim not in (1, 2) or len(gates) != len(blocks):
+        shape = tuple(gates.shape) if isinstance(gates, Tensor) else type(gates).__name__
+        raise fail("gates", f"a tensor ({len(blocks)},) or ({len(blocks)}, N)", shape)
+    for index in controller.anatomy.fixed:
+        if (gates[index] != 1).any():
+            raise Unsupported(
+                f"The gate of block {index}, {blocks[index]}, must be 1, because "
+                f"{blocks[index].reason}."
+            )
+    return gates
+
+
+def _sharing_copy(model: nn.Module) -> nn.Module:
+    """Return a copy of the modules that shares parameters and buffers with `model`."""
+    shared: dict[int, Any] = {}
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            shared[id(tensors)] = tensors
+    return copy.deepcopy(model, shared)

@@ -1,0 +1,148 @@
+"""What a user holds of a model with stochastic depth."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from .._checks import count, fail, probabilities, same_length
+from .._errors import InvalidArgument, Unsupported
+from .._typing import Gates, Probabilities
+from ..gates import Bernoulli, FixedDepth, Law
+from ._blocks import Block
+from ._controller import Controller
+from ._gated import CONTROLLER
+from ._install import compile_branches, uninstall
+
+
+class Handle:
+    """Stochastic depth on a model, to be looked at, changed, saved and taken off.
+
+    The state is the model's: a copy of the model has its own, and `handle(copy)` is the
+    handle of that.
+
+    Attributes:
+        model: the model.
+        blocks: one record per gate.
+        survival: survival probabilities, float64, shape (L,). May be set, as a curriculum
+            does in every step; protected blocks stay at 1.
+        law: the law of the gates. May be set.
+        gates: gates of the last training forward, shape (L,) or (L, N); None before it.
+        step: number of training forwards so far, and of the next draw. May be set.
+        seed: of the stream of gates.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._controller  # noqa: B018  # a model without gates has no handle
+
+    @property
+    def _controller(self) -> Controller:
+        controller = vars(self.model).get(CONTROLLER)
+        if controller is None:
+            raise InvalidArgument(
+                f"model must have stochastic depth; this {type(self.model).__name__} has none. "
+                "Put it on with stochastic_depth.apply."
+            )
+        return controller
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """One record per gate."""
+        return self._controller.blocks
+
+    @property
+    def law(self) -> Law:
+        """The law of the gates."""
+        return self._controller.law
+
+    @law.setter
+    def law(self, law: Law) -> None:
+        self._controller.law = law
+
+    @property
+    def survival(self) -> Probabilities:
+        """Survival probabilities, shape (L,)."""
+        return self.law.survival
+
+    @survival.setter
+    def survival(self, p: Tensor | Iterable[float]) -> None:
+        if not isinstance(self.law, Bernoulli | FixedDepth):
+            raise Unsupported(f"{self.law} has no probabilities to set; set handle.law instead.")
+        vector = same_length("survival", probabilities("survival", p), len(self.blocks)).clone()
+        for block in self.blocks:
+            if not block.droppable:
+                vector[block.index] = 1.0
+        self.law = type(self.law)(vector, rescale=self.law.rescale)
+
+    @property
+    def gates(self) -> Gates | None:
+        """Gates of the last training forward."""
+        latest = self._controller.latest
+        return None if latest is None else latest.gates
+
+    @property
+    def step(self) -> int:
+        """Number of the next draw."""
+        return self._controller.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self._controller.step = count("step", step, least=0)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the stream of gates."""
+        return self._controller.seed
+
+    def compile(self, **options: Any) -> None:
+        """Compile each residual branch; gates stay outside, and no draw makes a new graph.
+
+        Args:
+            options: keyword arguments of `torch.compile`.
+        """
+        compile_branches(self.model, options)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs to go on with the same gates."""
+        return {"seed": self.seed, "step": self.step, "survival": self.survival.clone()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken.
+
+        Raises:
+            InvalidArgument: an entry is missing or out of range, or of another model.
+        """
+        missing = {"seed", "step", "survival"} - state.keys()
+        if missing:
+            raise fail("state", "one of Handle.state_dict()", f"no {', '.join(sorted(missing))}")
+        self.survival = state["survival"]
+        self._controller.seed = count("seed", state["seed"], least=0)
+        self.step = state["step"]
+
+    def remove(self) -> None:
+        """Take stochastic depth off: classes, masks and outputs are what they were.
+
+        Raises:
+            Unsupported: the model was wrapped since (such as by FSDP); undo that first.
+        """
+        self._controller  # noqa: B018  # removing twice is an error
+        uninstall(self.model)
+
+    def __repr__(self) -> str:
+        droppable = sum(block.droppable for block in self.blocks)
+        return (
+            f"Handle({type(self.model).__name__}, {len(self.blocks)} blocks, {droppable} "
+            f"droppable, {self.law}, per={self._controller.options.per!r}, step={self.step})"
+        )
+
+
+def handle(model: nn.Module) -> Handle:
+    """Return the handle of a model that has stochastic depth.
+
+    For models that came out of a copy or a pickle; `apply` returns the handle as well.
+
+    Raises:
+        InvalidArgument: the model has no stochastic depth.
+    """
+    return Handle(model)

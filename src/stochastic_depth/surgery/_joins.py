@@ -1,0 +1,134 @@
+"""Where a shortcut and a branch meet: the residual additions of a block's graph."""
+
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import fx, nn
+
+from ._sites import Site
+
+ShortcutKind = Literal["identity", "resize", "projection"]
+"""Of a shortcut: nothing happens on it; something without parameters; a learned map."""
+
+ADDITIONS = (operator.add, operator.iadd, torch.add)
+
+
+@dataclass(frozen=True)
+class Join:
+    """One residual addition, `node = shortcut + branch`."""
+
+    node: fx.Node
+    shortcut: fx.Node
+    branch: fx.Node
+    kind: ShortcutKind
+
+
+def find_joins(graph: fx.Graph, block: nn.Module, has_sites: bool) -> list[Join]:
+    """Return the residual additions in program order.
+
+    Of the two operands the branch is the one that is computed from the other; where
+    neither is (a projection shortcut), the one that passes through more parameters.
+    A block with sites is masked at its sites, so additions without one are left alone.
+    An addition inside the branch of another belongs to that branch.
+
+    Args:
+        graph: from `trace`, with shapes recorded.
+        block: the block.
+        has_sites: whether the block has sites.
+    """
+    found = [join for node in graph.nodes if (join := _join(node, block)) is not None]
+    if has_sites:
+        found = [join for join in found if _passes_site(join, block)]
+    inner = {node for join in found for node in ancestors(join.branch) - ancestors(join.shortcut)}
+    return [join for join in found if join.node not in inner]
+
+
+def may_join(graph: fx.Graph) -> bool:
+    """Return whether the graph adds anything to anything that has a common origin.
+
+    A cheap test that needs no values, for the many modules that are no blocks.
+    """
+    for node in graph.nodes:
+        if node.target in ADDITIONS and len(node.all_input_nodes) == 2:
+            first, second = map(ancestors, node.all_input_nodes)
+            if any(common.op != "get_attr" for common in first & second):
+                return True
+    return False
+
+
+def ancestors(node: fx.Node) -> set[fx.Node]:
+    """Return `node` and all nodes it is computed from."""
+    found: set[fx.Node] = set()
+    pending = [node]
+    while pending:
+        if (current := pending.pop()) not in found:
+            found.add(current)
+            pending.extend(current.all_input_nodes)
+    return found
+
+
+def module_of(node: fx.Node, block: nn.Module) -> nn.Module | None:
+    """Return the child that `node` calls, or None."""
+    return block.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def parameter_count(nodes: set[fx.Node], block: nn.Module) -> int:
+    """Return how many parameters the nodes use."""
+    return sum(p.numel() for node in nodes for p in _parameters(node, block))
+
+
+def is_parameter(node: fx.Node, block: nn.Module) -> bool:
+    """Return whether `node` reads a parameter of the block directly."""
+    if node.op != "get_attr":
+        return False
+    return isinstance(operator.attrgetter(str(node.target))(block), nn.Parameter)
+
+
+def _parameters(node: fx.Node, block: nn.Module) -> Iterator[nn.Parameter]:
+    if node.op == "call_module":
+        yield from block.get_submodule(str(node.target)).parameters()
+    elif is_parameter(node, block):
+        yield block.get_parameter(str(node.target))
+
+
+def _join(node: fx.Node, block: nn.Module) -> Join | None:
+    operands = _operands(node)
+    if operands is None:
+        return None
+    before = {operand: ancestors(operand) for operand in operands}
+    own = {a: _working(before[a] - before[b], block) for a, b in (operands, operands[::-1])}
+    weight = {operand: parameter_count(own[operand], block) for operand in operands}
+    shortcut, branch = sorted(operands, key=lambda operand: (bool(own[operand]), weight[operand]))
+    if not weight[branch] or not _common_tensor(before[shortcut] & before[branch]):
+        return None
+    if not own[shortcut]:
+        return Join(node, shortcut, branch, "identity")
+    return Join(node, shortcut, branch, "projection" if weight[shortcut] else "resize")
+
+
+def _working(nodes: set[fx.Node], block: nn.Module) -> set[fx.Node]:
+    return {node for node in nodes if type(module_of(node, block)) is not nn.Identity}
+
+
+def _operands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """Return the two tensors that `node` adds entry by entry, or None."""
+    if node.target not in ADDITIONS or node.kwargs or len(node.all_input_nodes) != 2:
+        return None
+    if not node.meta["floating"]:
+        return None
+    first, second = node.all_input_nodes
+    if first.meta["shape"] != second.meta["shape"]:
+        return None
+    return first, second
+
+
+def _common_tensor(nodes: set[fx.Node]) -> bool:
+    return any(node.meta["floating"] and node.op != "get_attr" for node in nodes)
+
+
+def _passes_site(join: Join, block: nn.Module) -> bool:
+    nodes = ancestors(join.branch) - ancestors(join.shortcut)
+    return any(isinstance(module_of(node, block), Site) for node in nodes)

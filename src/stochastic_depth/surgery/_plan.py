@@ -1,0 +1,181 @@
+"""Say beforehand what will drop, what never does and why, and what that saves."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+from .._checks import fail
+from .._typing import Costs, Probabilities
+from ..budgets import active_share
+from ._blocks import Anatomy, Block, Granularity, Transitions
+from ._gated import CONTROLLER
+from ._install import require_plain
+from ._survival import Survival, scheduled
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What stochastic depth does, or would do, to a model; `print` shows it as a table.
+
+    Attributes:
+        model: class of the model.
+        blocks: one record per gate.
+        scheduled: survival probabilities asked for, shape (L,).
+        survival: survival probabilities in force: protected blocks at 1, shape (L,).
+        network_share: operations of all branches, as a share of the model's; None unless
+            measured on an example.
+    """
+
+    model: str
+    blocks: tuple[Block, ...]
+    scheduled: Probabilities
+    survival: Probabilities
+    network_share: float | None
+
+    @cached_property
+    def cost_share(self) -> Costs:
+        """Cost of each block as a share of all blocks, shape (L,)."""
+        costs = self.survival.new_tensor([block.cost for block in self.blocks])
+        return costs / costs.sum()
+
+    @property
+    def saving(self) -> Tensor:
+        """Expected saving by each block, as a share of the cost of all blocks, shape (L,)."""
+        return (1 - self.survival) * self.cost_share
+
+    @property
+    def expected_blocks(self) -> float:
+        """Expected number of blocks that run."""
+        return float(self.survival.sum())
+
+    @property
+    def live_share(self) -> float:
+        """Expected cost of what runs, as a share of the cost of all blocks."""
+        return active_share(self.survival, self.cost_share)
+
+    def __str__(self) -> str:
+        heads = ("block", "path", "kind", "schedule", "survival (drop)", "cost", "saving", "")
+        rows = [heads, *(self._row(block) for block in self.blocks)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(_aligned, row, widths, heads)).rstrip() for row in rows]
+        return "\n".join([*lines, "", *self._totals()])
+
+    def _row(self, block: Block) -> tuple[str, ...]:
+        p = float(self.survival[block.index])
+        return (
+            str(block.index),
+            str(block),
+            block.kind,
+            f"{self.scheduled[block.index]:.3f}",
+            f"{p:.3f} ({1 - p:.3f})",
+            f"{self.cost_share[block.index]:.1%}",
+            f"{self.saving[block.index]:.1%}",
+            "droppable" if block.droppable else f"always runs: {block.reason}",
+        )
+
+    def _totals(self) -> list[str]:
+        droppable = sum(block.droppable for block in self.blocks)
+        measured = self.network_share is not None
+        unit = "floating point operations of their branches" if measured else "number of blocks"
+        lines = [
+            f"{self.model}: {len(self.blocks)} blocks, {droppable} droppable, "
+            f"{len(self.blocks) - droppable} protected",
+            f"expected blocks {self.expected_blocks:.2f} of {len(self.blocks)} "
+            f"(schedule alone {float(self.scheduled.sum()):.2f})",
+            f"live share {self.live_share:.3f} by {unit}",
+        ]
+        if self.network_share is not None:
+            live = 1 - self.network_share * (1 - self.live_share)
+            lines.append(f"live share {live:.3f} of all operations of the model")
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan in plain numbers and strings, as for JSON."""
+        return {
+            "model": self.model,
+            "blocks": [
+                {
+                    "index": block.index,
+                    "path": block.path,
+                    "branch": block.branch,
+                    "kind": block.kind,
+                    "droppable": block.droppable,
+                    "reason": block.reason,
+                    "cost": block.cost,
+                    "scheduled": float(self.scheduled[block.index]),
+                    "survival": float(self.survival[block.index]),
+                    "saving": float(self.saving[block.index]),
+                }
+                for block in self.blocks
+            ],
+            "expected_blocks": self.expected_blocks,
+            "live_share": self.live_share,
+            "network_share": self.network_share,
+        }
+
+
+def plan(
+    model: nn.Module,
+    survival: Survival = None,
+    *,
+    budget: float | None = None,
+    granularity: Granularity = "block",
+    transitions: Transitions = "protect",
+    example: Any | None = None,
+) -> Plan:
+    """Return what `apply` with these arguments would do, or what it has done.
+
+    A model that has stochastic depth shows its own plan; the other arguments are for one
+    that has not, and are those of `apply`.
+
+    Args:
+        model: the model; it is left as it is.
+        survival: see `apply`.
+        budget: see `apply`.
+        granularity: see `apply`.
+        transitions: see `apply`.
+        example: see `apply`.
+
+    Returns:
+        The plan. Costs are floating point operations if an example was given; otherwise
+        all blocks weigh the same.
+
+    Raises:
+        NothingToDrop: no block may be dropped.
+        InvalidArgument: an argument out of range, or given for a model that has
+            stochastic depth.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> model = sd.models.CifarResNet(8, num_classes=10)
+        >>> print(sd.plan(model, sd.schedules.linear(0.5)))
+        block  path      kind      schedule  survival (drop)   cost  saving
+            0  blocks.0  Residual     0.833    0.833 (0.167)  33.3%    5.6%  droppable
+            1  blocks.1  Residual     0.667    0.667 (0.333)  33.3%   11.1%  droppable
+            2  blocks.2  Residual     0.500    0.500 (0.500)  33.3%   16.7%  droppable
+        <BLANKLINE>
+        CifarResNet: 3 blocks, 3 droppable, 0 protected
+        expected blocks 2.00 of 3 (schedule alone 2.00)
+        live share 0.667 by number of blocks
+    """
+    name = type(model).__name__
+    controller = vars(model).get(CONTROLLER)
+    if controller is not None:
+        if survival is not None or budget is not None:
+            remedy = "Set handle.survival, or call handle.remove() and plan again."
+            raise fail("survival", "left out for a model that has it", survival or budget, remedy)
+        p = controller.law.survival
+        return Plan(name, controller.blocks, p, p, controller.anatomy.share)
+    require_plain(model)
+    anatomy = Anatomy.of(model, granularity, transitions, example)
+    anatomy.require_droppable(model)
+    asked = scheduled(model, anatomy, survival, budget)
+    in_force = asked.masked_fill(anatomy.protected, 1.0)
+    return Plan(name, anatomy.blocks, asked, in_force, anatomy.share)
+
+
+def _aligned(cell: str, width: int, head: str) -> str:
+    left = head in ("path", "kind", "")
+    return cell.ljust(width) if left else cell.rjust(width)

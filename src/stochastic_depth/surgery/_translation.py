@@ -1,0 +1,45 @@
+"""What every translation of a block offers, wherever it comes from."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import nn
+
+from ..blocks import Gate
+
+
+class Translation(Protocol):
+    """A way to run a block under one gate per residual branch.
+
+    Two exist: `Own` for the project's `Residual`, `Traced` for foreign blocks. A model
+    family that neither can follow gets a third.
+
+    Attributes:
+        original: class of the block before gates were put on it.
+    """
+
+    original: type[nn.Module]
+
+    def run(
+        self,
+        block: nn.Module,
+        gates: Sequence[Gate],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        zero_grads: bool,
+    ) -> Any:
+        """Return what `block` computes under `gates`.
+
+        Args:
+            block: an instance of `original`, or of a class extended from it.
+            gates: one per branch.
+            args: positional arguments of the call.
+            kwargs: keyword arguments of the call.
+            zero_grads: give the parameters of dropped branches a gradient of zero.
+        """
+        ...
+
+    def compile(self, block: nn.Module, options: dict[str, Any] | None) -> None:
+        """Run the branches of `block` compiled with these options; None undoes it."""
+        ...
