@@ -24,7 +24,8 @@ from ._errors import (
     Unsupported,
 )
 from .blocks import DropPath, StochasticDepth, stochastic_depth
-from .surgery import apply, find_blocks, gated, gating, plan
+from .surgery import apply, extract, find_blocks, gated, gating, plan
+from .surgery import apply, extract, find_blocks, gated, gating, plan
 
 __all__ = [
     # choose the gates
@@ -32,11 +33,22 @@ __all__ = [
     "curricula",
     "gates",
     "schedules",
+    # put them on a model
+    "apply",
+    "extract",
+    "find_blocks",
+    "gated",
+    "gating",
+    "plan",
+    "surgery",
     # run them
     "blocks",
     "models",
+    # understand them
+    "theory",
     # put them on any model
     "apply",
+    "extract",
     "find_blocks",
     "gated",
     "gating",

@@ -274,7 +274,7 @@ def test_compiled_branches_agree_and_gates_add_no_graphs():
         graphs.append(graph)
         return graph.forward
 
-    model, x = network(), images().detach()
+    model, x = network(), images()
     plain = [model(x, gates.double()) for gates in ALL_GATES[L]]
     for block in model.blocks:
         block.branch.compile(backend=backend, fullgraph=True)

@@ -1,0 +1,153 @@
+"""The benchmark: rounds of interleaved steps, and the table of ratios."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from ...schedules import Schedule, linear, uniform
+from ._costs import ideal_share, kinds, without
+from ._networks import IMPLEMENTATIONS, Network, never_dropping, plain
+from ._step import Step
+
+SCHEDULES: Mapping[str, Schedule] = {"linear 0.5": linear(0.5), "uniform 0.5": uniform(0.5)}
+
+CONSTANT = "constant depth"
+NEVER = "ours, every survival at 1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        implementation: what ran.
+        schedule: its survival probabilities.
+        seconds: median time of a step.
+        to_constant: median of step / constant step, within rounds.
+        to_ideal: median of step / (ideal share of its own draw x constant step).
+    """
+
+    implementation: str
+    schedule: str
+    seconds: float
+    to_constant: float
+    to_ideal: float
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What was measured; `rounds` says from how many interleaved repeats."""
+
+    depth: int
+    batch_size: int
+    image_size: int
+    threads: int
+    rounds: int
+    constant_seconds: float
+    ideal_shares: Mapping[str, float]
+    rows: tuple[Row, ...]
+
+
+def bench(
+    depth: int = 110,
+    batch_size: int = 128,
+    image_size: int = 32,
+    rounds: int = 11,
+    threads: int = 1,
+    report: Callable[[int], None] = lambda _round: None,
+) -> BenchResult:
+    """Time a training step of every implementation.
+
+    Args:
+        depth: of the CIFAR ResNet, 6n + 2.
+        batch_size: images per step.
+        image_size: height and width of the images, divisible by 4.
+        rounds: interleaved repeats, after one that is not counted.
+        threads: of torch.
+        report: called after each round with its number.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    steps = _Steps.build(depth, batch_size, image_size)
+    steps.round()
+    for number in range(rounds):
+        steps.measured.append(steps.round())
+        report(number + 1)
+    return BenchResult(
+        depth,
+        batch_size,
+        image_size,
+        threads,
+        rounds,
+        constant_seconds=steps.median((CONSTANT, "")),
+        ideal_shares={name: steps.ideal(p) for name, p in steps.survival.items()},
+        rows=tuple(steps.row(key) for key in steps.compared),
+    )
+
+
+Key = tuple[str, str]
+"""Implementation and schedule."""
+
+
+class _Steps:
+    """All steps of a round, and what was measured: per round, seconds and live blocks."""
+
+    def __init__(self, steps: dict[Key, Step], survival: dict[str, Tensor], kinds: Tensor) -> None:
+        self.steps = steps
+        self.survival = survival
+        self.kinds = kinds
+        self.measured: list[dict[Key, tuple[float, Tensor]]] = []
+
+    @classmethod
+    def build(cls, depth: int, batch_size: int, image_size: int) -> "_Steps":
+        images = torch.randn(batch_size, 3, image_size, image_size)
+        batch = (
+            images.contiguous(memory_format=torch.channels_last),
+            torch.randint(10, (batch_size,)),
+        )
+        model = plain(depth)
+        kind = kinds(model)
+        survival = {name: schedule(len(kind)) for name, schedule in SCHEDULES.items()}
+        ones = torch.ones(len(kind), dtype=torch.float64)
+        steps = {(CONSTANT, ""): Step(model, batch)}
+        steps[NEVER, ""] = _step(never_dropping(depth, ones), batch)
+        for k in range(4):
+            steps["without", str(k)] = Step(plain(depth), batch, gates=without(k, kind))
+        for name, p in survival.items():
+            for implementation, build in IMPLEMENTATIONS.items():
+                steps[implementation, name] = _step(build(depth, p), batch)
+        return cls(steps, {**survival, "": ones}, kind)
+
+    @property
+    def compared(self) -> list[Key]:
+        return [key for key in self.steps if key[0] not in (CONSTANT, "without")]
+
+    def round(self) -> dict[Key, tuple[float, Tensor]]:
+        return {
+            key: (step.seconds(), step.live(self.survival.get(key[1], self.survival[""])))
+            for key, step in self.steps.items()
+        }
+
+    def median(self, key: Key) -> float:
+        return median(measured[key][0] for measured in self.measured)
+
+    def ideal(self, live: Tensor) -> float:
+        """Return the share of the constant step that remains, from medians over all rounds."""
+        left_out = [self.median(("without", str(k))) for k in range(4)]
+        return ideal_share(live, self.kinds, self.median((CONSTANT, "")), left_out)
+
+    def row(self, key: Key) -> Row:
+        ratios, ideals = [], []
+        for measured in self.measured:
+            seconds, live = measured[key]
+            ratios.append(seconds / measured[CONSTANT, ""][0])
+            ideals.append(ratios[-1] / self.ideal(live))
+        return Row(*key, self.median(key), median(ratios), median(ideals))
+
+
+def _step(network: Network, batch: tuple[Tensor, Tensor]) -> Step:
+    model, handle = network
+    return Step(model, batch, handle)
