@@ -25,7 +25,6 @@ from ._errors import (
 )
 from .blocks import DropPath, StochasticDepth, stochastic_depth
 from .surgery import apply, extract, find_blocks, gated, gating, plan
-from .surgery import apply, extract, find_blocks, gated, gating, plan
 
 __all__ = [
     # choose the gates
@@ -45,16 +44,6 @@ __all__ = [
     "blocks",
     "models",
     # understand them
-    "theory",
-    # put them on any model
-    "apply",
-    "extract",
-    "find_blocks",
-    "gated",
-    "gating",
-    "plan",
-    "surgery",
-    # ask about them
     "theory",
     # masks of other libraries
     "DropPath",
