@@ -9,7 +9,7 @@ from ._bernoulli import Bernoulli
 from ._deterministic import Deterministic
 from ._draw import Per, draw
 from ._fixed_depth import FixedDepth
-from ._law import Law, Rescale
+from ._law import Law, Rescale, SurvivalLaw
 from ._stream import stream
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Law",
     "Per",
     "Rescale",
+    "SurvivalLaw",
     "draw",
     "stream",
 ]
