@@ -38,7 +38,7 @@ check: env  ## format, lint, types, import layers, docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: env  ## format and mend what can be mended
 	$(BIN)/ruff format .
@@ -48,7 +48,7 @@ bench: env  ## measure again what the README states (an idle machine, half an ho
 	$(BIN)/sdepth bench --json benchmarks/results/cpu.json
 
 docs: env  ## build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## remove .venv and everything that was built
 	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
