@@ -1,5 +1,6 @@
 """Running many: variants against each other over several seeds, and the record of a run."""
 
+from ._compare import compare
 from ._comparison import Comparison
 from ._configuration import differing_fields
 from ._measures import (
@@ -14,9 +15,12 @@ from ._measures import (
 )
 from ._plan import Plan
 from ._record import BlockRecord, RunRecord, Summary
+from ._results import results
 from ._statistics import LEAST_SEEDS_FOR_P, PairedDifference, Spread
+from ._variants import CONSTANT_AGAINST_STOCHASTIC, parse_variant
 
 __all__ = [
+    "CONSTANT_AGAINST_STOCHASTIC",
     "LEAST_SEEDS_FOR_P",
     "LIVE_COST",
     "LIVE_SHARE",
@@ -33,5 +37,8 @@ __all__ = [
     "RunRecord",
     "Spread",
     "Summary",
+    "compare",
     "differing_fields",
+    "parse_variant",
+    "results",
 ]

@@ -120,4 +120,4 @@ def _check_any(todo: Sequence[Job], failures: Mapping[str, str], out: Path) -> N
     """Refuse to report on nothing at all."""
     if failures and not any(out.rglob("run.json")):
         key, failure = next(iter(failures.items()))
-        raise DataError(f"None of {len(todo)} runs began. {key}: {failure}")
+        raise DataError(f"Of {len(todo)} runs none began. {key}: {failure}")

@@ -9,6 +9,8 @@ from ..training import RunConfig
 from ._configuration import differing_fields
 from ._record import RunRecord
 
+LOGS = "logs"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -39,7 +41,7 @@ class Job:
     @property
     def log(self) -> Path:
         """Where what the run prints is kept."""
-        return self.top / "logs" / f"{self.variant}-seed-{self.config.seed}.txt"
+        return self.top / LOGS / f"{self.variant}-seed-{self.config.seed}.txt"
 
     def is_done(self) -> bool:
         """Return whether the run has finished before.

@@ -1,7 +1,8 @@
 """Variants of a recipe: a name, and the fields it overrides."""
 
+import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from .._checks import fail
 from ..training import RunConfig, load
+from ._jobs import LOGS
 
 # What a reader wants to know first: is it better than not doing it?
 CONSTANT_AGAINST_STOCHASTIC: Mapping[str, Mapping[str, Any]] = {
@@ -17,31 +19,27 @@ CONSTANT_AGAINST_STOCHASTIC: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def parse_variant(words: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return a name and its overrides from the words of a command line.
+def parse_variant(text: str) -> tuple[str, dict[str, str]]:
+    """Return the name and the overrides of a variant written as `NAME FIELD=VALUE ...`.
 
     Args:
-        words: The name, then `FIELD=VALUE` for each field to override.
+        text: The name, then the fields it overrides; quotes protect spaces, as in a shell.
 
     Returns:
         The name and the values by dotted field.
 
     Raises:
-        InvalidArgument: A word after the name is not `FIELD=VALUE`.
+        InvalidArgument: There is no name, or a word after it is not `FIELD=VALUE`.
 
     Example:
-        >>> parse_variant(["uniform", "depth.schedule=uniform", "depth.last=0.7"])
+        >>> parse_variant("uniform depth.schedule=uniform depth.last=0.7")
         ('uniform', {'depth.schedule': 'uniform', 'depth.last': '0.7'})
     """
-    name, *assignments = words
-    if "=" in name:
-        raise fail("--variant", "a name and then FIELD=VALUE ...", name, "Put a name first.")
-    overrides = {}
-    for assignment in assignments:
-        field, equals, value = assignment.partition("=")
-        if not (field and equals):
-            raise fail(f"--variant {name}", "followed by FIELD=VALUE ...", repr(assignment))
-        overrides[field] = value
+    requirement, remedy = "NAME FIELD=VALUE ...", 'Write --variant "NAME FIELD=VALUE ...".'
+    name, *assignments = shlex.split(text) or [""]
+    overrides = dict(assignment.partition("=")[::2] for assignment in assignments)
+    if not name or "=" in name or not all(f and v for f, v in overrides.items()):
+        raise fail("--variant", requirement, repr(text), remedy)
     return name, overrides
 
 
@@ -66,5 +64,5 @@ def check_variants(variants: Mapping[str, Mapping[str, Any]]) -> None:
     if not variants:
         raise fail("variants", "at least one", "none")
     for name in variants:
-        if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|'):
+        if name in ("", LOGS) or name.startswith(".") or set(name) & set('/\\:*?"<>|'):
             raise fail("variant", "a name that can be a directory", repr(name))

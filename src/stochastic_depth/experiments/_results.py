@@ -1,0 +1,82 @@
+"""The figures of a comparison as plain values, for programs that read on."""
+
+from dataclasses import asdict
+from typing import Any
+
+from ._comparison import Comparison
+from ._measures import (
+    LIVE_COST,
+    LIVE_SHARE,
+    SECONDS,
+    TEST_ERROR_AT_BEST,
+    TEST_ERROR_LAST,
+    TRAIN_ERROR_FINAL,
+    TRAIN_ERROR_RUNNING,
+    Measure,
+)
+from ._statistics import PairedDifference, Spread
+
+MEASURES = {
+    "test_error_at_best": TEST_ERROR_AT_BEST,
+    "test_error_last": TEST_ERROR_LAST,
+    "train_error_running": TRAIN_ERROR_RUNNING,
+    "train_error_final": TRAIN_ERROR_FINAL,
+    "seconds": SECONDS,
+    "live_share": LIVE_SHARE,
+    "live_cost": LIVE_COST,
+}
+
+
+def results(comparison: Comparison) -> dict[str, Any]:
+    """Return what the tables of a comparison say.
+
+    Args:
+        comparison: The runs.
+
+    Returns:
+        Per run its summary, per variant mean and deviation of every measure, per variant but
+        the baseline the paired difference and the ratio of the times; what is not known is
+        `None`.
+    """
+    others = comparison.variants[1:]
+    return {
+        "name": comparison.name,
+        "baseline": comparison.baseline,
+        "decided_by": _name(comparison.test_error),
+        "runs": {run.key: run.summary and asdict(run.summary) for run in comparison.runs},
+        "failures": comparison.failures,
+        "variants": {
+            variant: {
+                name: _spread(comparison.spread(variant, of)) for name, of in MEASURES.items()
+            }
+            for variant in comparison.variants
+        },
+        "differences": {
+            variant: _difference(comparison.difference(variant, comparison.test_error))
+            for variant in others
+        },
+        "time_ratios": {variant: _spread(comparison.ratio(variant, SECONDS)) for variant in others},
+    }
+
+
+def _name(measure: Measure) -> str:
+    return next(name for name, other in MEASURES.items() if other is measure)
+
+
+def _spread(spread: Spread | None) -> dict[str, float | None] | None:
+    if spread is None:
+        return None
+    return {"mean": spread.mean, "std": spread.std if spread.n > 1 else None, "n": spread.n}
+
+
+def _difference(difference: PairedDifference | None) -> dict[str, Any] | None:
+    if difference is None:
+        return None
+    return {
+        "differences": list(difference.differences),
+        **(_spread(difference.spread) or {}),
+        "wins": difference.wins,
+        "losses": difference.losses,
+        "p_t": difference.p_t,
+        "p_wilcoxon": difference.p_wilcoxon,
+    }
