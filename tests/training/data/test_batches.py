@@ -66,10 +66,12 @@ def test_epochs_seeds_and_batches_differ():
         tuple(batches(seed, number=40).order(epoch).tolist()) for seed in (0, 1) for epoch in (0, 1)
     ]
     assert len(set(orders)) == 4
-    # The same image in every place of the batch: what differs is the draw alone.
+    # The same image in every place: what differs is the draw alone.
     same = ImageSet(image_set().images[:1].expand(8, -1, -1, -1), torch.zeros(8).long())
-    first, second = Batches(same, 4, 0, augmentation=ShiftFlip(2, True))
-    assert not torch.equal(first[0], second[0])
+    augmented = [Batches(same, 4, seed, augmentation=ShiftFlip(2, True)) for seed in (0, 1)]
+    keys = ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0))
+    draws = [augmented[seed].batch(epoch, index)[0] for seed, epoch, index in keys]
+    assert len({tuple(draw.flatten().tolist()) for draw in draws}) == 4
 
 
 def test_unshuffled_batches_keep_the_order_and_are_the_inputs():

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch import Generator, Tensor
 
 from ..._checks import fail
@@ -31,6 +30,8 @@ def read_digits(train_size: int, seed: int) -> Source:
     Raises:
         InvalidArgument: nothing is left to test on.
     """
+    from sklearn.datasets import load_digits  # slow to import, and the other sources do without
+
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / GREY_LEVELS)).astype(np.uint8)
     labels = torch.from_numpy(digits.target.astype(np.int64))

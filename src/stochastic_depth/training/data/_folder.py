@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
-from torchvision.datasets import ImageFolder
 
 from ..._errors import DataError
 from ._records import SPLIT_WORDS, Records, Source, open_image
+
+if TYPE_CHECKING:
+    from torchvision.datasets import ImageFolder
 
 
 def read_folder(folder: Path) -> Source:
@@ -40,7 +43,9 @@ def read_folder(folder: Path) -> Source:
     return Source(str(folder), splits, tuple(first.classes))
 
 
-def _scan(part: Path) -> ImageFolder:
+def _scan(part: Path) -> "ImageFolder":
+    from torchvision.datasets import ImageFolder  # slow to import, and the other sources do without
+
     try:
         return ImageFolder(str(part))
     except FileNotFoundError as error:
@@ -48,7 +53,7 @@ def _scan(part: Path) -> ImageFolder:
         raise DataError(f"{part} must hold one folder of images per class; {reason}") from error
 
 
-def _records(part: ImageFolder) -> Records:
+def _records(part: "ImageFolder") -> Records:
     files = tuple(Path(path) for path, _ in part.samples)
 
     def images() -> Iterator[Image.Image]:

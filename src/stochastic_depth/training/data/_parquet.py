@@ -21,6 +21,12 @@ from ._records import SPLIT_WORDS, Records, Source, integer_labels
 ROWS_AT_A_TIME = 256
 
 
+def parquet_files(folder: Path) -> list[Path]:
+    """Return the parquet files of a folder and of the folders in it."""
+    # No deeper: a folder of class folders may hold millions of files.
+    return sorted([*folder.glob("*.parquet"), *folder.glob("*/*.parquet")])
+
+
 def read_parquet(folder: Path) -> Source:
     """Describe the splits of a folder of parquet files.
 
@@ -28,7 +34,7 @@ def read_parquet(folder: Path) -> Source:
     or the name of its folder. Class names come from the metadata that `datasets` writes.
 
     Args:
-        folder: searched with its sub-folders.
+        folder: holds the files, or sub-folders with them.
 
     Returns:
         The splits; labels are read, images are not.
@@ -37,7 +43,7 @@ def read_parquet(folder: Path) -> Source:
         DataError: a corrupt file, a missing column, or labels that are not integers.
     """
     shards: dict[str, list[_Shard]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
+    for path in parquet_files(folder):
         shards.setdefault(_split_of(path), []).append(_open(path))
     names = next(iter(shards.values()))[0].class_names()
     return Source(str(folder), {split: _records(part) for split, part in shards.items()}, names)

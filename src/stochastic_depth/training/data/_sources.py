@@ -8,7 +8,7 @@ from ._config import DataConfig
 from ._digits import TRAIN_SIZE, read_digits
 from ._folder import read_folder
 from ._hub import read_hub
-from ._parquet import read_parquet
+from ._parquet import parquet_files, read_parquet
 from ._records import SPLIT_WORDS, Records, Source
 
 
@@ -39,7 +39,7 @@ def _read(config: DataConfig) -> Source:
 def _read_folder(folder: Path) -> Source:
     if not folder.is_dir():
         raise DataError(f"{folder} must be a folder with images; there is none of that name.")
-    if next(folder.rglob("*.parquet"), None):
+    if parquet_files(folder):
         return read_parquet(folder)
     inside = sorted(entry.name for entry in folder.iterdir())
     if not any(name.lower() in SPLIT_WORDS for name in inside):
