@@ -27,8 +27,14 @@ def test_refuses_a_field_out_of_range(field, value, message):
 
 
 @pytest.mark.parametrize("name", ["digits", "svhn", "owner/name"])
-def test_a_published_name_is_not_a_folder(name):
+def test_a_name_is_not_a_folder(name):
     assert DataConfig(name).folder is None
+
+
+def test_a_published_name_goes_before_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "svhn").mkdir()
+    assert DataConfig("svhn").folder is None
 
 
 def test_a_path_is_recognised_by_how_it_is_written_or_because_it_exists(tmp_path, monkeypatch):
