@@ -1,55 +1,96 @@
-"""Command-line parsing whose complaints are one sentence.
+"""Arguments read by jsonargparse, with complaints of one sentence.
 
-jsonargparse explains a wrong argument over many lines, with the types of the
-parser; here its answer becomes one line that names the field, and the nearest
-name where one was misspelt. Imported by what parses, not by the core.
+jsonargparse explains a wrong argument over many lines, in the types of the parser.
+Here its answer becomes one line that names the field, and the nearest name where one
+was misspelt. Imported by what parses, not by the core.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from pkgutil import resolve_name
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from ._checks import nearest
 from ._errors import InvalidArgument
 
-# What jsonargparse adds for the reader of its source.
+# Lines about the parser rather than the argument.
 NOISE = re.compile(
-    r"Does not validate against any of the Union subtypes|Subtypes: .*|Errors:|Given value.*"
-    r"|Expected a <class 'NoneType'>|Expected a path but .*"
+    r"Does not validate against any of the Union subtypes|Subtypes: .*|Errors:|Given value type.*"
+    r"|Given value: (?:NestedArg|Namespace).*|Expected a <class 'NoneType'>"
+    r"|Expected a path but .*"
 )
-CLASSES = re.compile(r"<class '(?:\w+\.)*(\w+)'>|typing\.(?=Literal)")
-KEY = re.compile(r'Parser key "([\w.]+)":')
-UNKNOWN = re.compile(r"(?:unrecognized arguments: -*|accept option '|Option ')([\w.-]+)")
+REWORDED = (
+    (re.compile(r"<class '(?:\w+\.)*(\w+)'>"), r"\1"),
+    (re.compile(r"typing\.Literal\[([^]]*)\]"), r"one of \1"),
+    (re.compile(r'Parser key "([\w.]+)": Expected (?:a )?(.*?)\.? (?:Got|Given) value: '), r"\1 must be \2; got "),
+    (re.compile(r'Parser key "([\w.]+)":'), r"\1:"),
+    (re.compile(r"Problem with given class_path '([\w.]+)':"), r"\1:"),
+)
+MISSPELT = re.compile(r"(?:arguments: -*|[Oo]ption '|no attribute '|Got value: )([\w.-]+)")
 
 
 def new_parser(**settings: Any) -> ArgumentParser:
-    """Return a parser that raises instead of leaving the program, and expands no prefixes."""
-    return ArgumentParser(exit_on_error=False, allow_abbrev=False, print_config=None, **settings)
+    """Return a parser that raises where others leave the program, and expands no prefixes."""
+    settings = {"exit_on_error": False, "allow_abbrev": False, "print_config": None} | settings
+    return ArgumentParser(formatter_class=_HelpFormatter, **settings)
 
 
 def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
-    """Parse `arguments`.
+    """Parse command-line arguments.
 
     Raises:
         InvalidArgument: an argument is unknown, missing or of the wrong type.
     """
-    try:
+    with _one_sentence(parser):
         return parser.parse_args(list(arguments))
+
+
+def parse_mapping(parser: ArgumentParser, values: Mapping[str, Any]) -> Namespace:
+    """Parse the fields of a configuration file.
+
+    Raises:
+        InvalidArgument: a field is unknown, missing or of the wrong type.
+    """
+    with _one_sentence(parser):
+        return parser.parse_object(dict(values))
+
+
+class _HelpFormatter(DefaultHelpFormatter):
+    """Help without the list of every module and optimizer there is."""
+
+    def _expand_help(self, action: Any) -> str:
+        return re.sub(r", known subclasses: .*(?=\))", "", super()._expand_help(action))
+
+
+@contextmanager
+def _one_sentence(parser: ArgumentParser) -> Iterator[None]:
+    try:
+        yield
     except ArgumentError as error:
-        raise InvalidArgument(_sentence(str(error), _options(parser))) from error
+        raise InvalidArgument(_sentence(str(error), parser)) from error
 
 
-def _sentence(message: str, options: Iterable[str]) -> str:
+def _sentence(message: str, parser: ArgumentParser) -> str:
     lines = (line.strip(" -") for line in message.splitlines())
     text = " ".join(line for line in lines if line and not NOISE.fullmatch(line))
-    text = KEY.sub(r"\1:", CLASSES.sub(r"\1", text))
-    unknown = UNKNOWN.search(message)
-    hint = nearest(unknown[1], options) if unknown else ""
+    for pattern, replacement in REWORDED:
+        text = pattern.sub(replacement, text)
+    name = MISSPELT.search(message)
+    hint = nearest(name[1], _alternatives(message, parser)) if name else ""
     return f"{text.rstrip('.')}. {hint}".strip()
 
 
-def _options(parser: ArgumentParser) -> list[str]:
-    names = [name for action in parser._actions for name in action.option_strings]
-    return [name.lstrip("-") for name in names] + [name.rsplit(".")[-1] for name in names]
+def _alternatives(message: str, parser: ArgumentParser) -> Iterable[str]:
+    """Return the names that could have been meant where `message` complains of one."""
+    if module := re.search(r"module '([\w.]+)' has no attribute", message):
+        return dir(resolve_name(module[1]))
+    if component := re.search(r"class_path '([\w.]+)'", message):
+        return signature(resolve_name(component[1])).parameters
+    if literal := re.search(r"Literal\[(.*)\]", message):
+        return re.findall(r"'([^']+)'", literal[1])
+    options = [name.lstrip("-") for action in parser._actions for name in action.option_strings]
+    return options + [name.rpartition(".")[2] for name in options if "." in name]

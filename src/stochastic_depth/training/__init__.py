@@ -11,7 +11,7 @@ from ._component import Component
 from ._config import RunConfig
 from ._depth import DepthConfig
 from ._learning_rate import LearningRateConfig
-from ._load import load, recipes
+from ._load import add_run_config, load, override, recipes, run_config
 from ._module import Classifier
 from ._prepare import Prepared, prepare
 from ._train import train
@@ -27,8 +27,11 @@ __all__ = [
     "Prepared",
     "RunConfig",
     "StochasticDepth",
+    "add_run_config",
     "load",
+    "override",
     "prepare",
     "recipes",
+    "run_config",
     "train",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
+from ..curricula import Curriculum
 from ._checkpoint_io import AtomicCheckpointIO
 from ._config import RunConfig
 from ._depth_record import DepthRecord
@@ -36,7 +37,7 @@ def fit(
         images.to(device) for images in (splits.train, splits.validation, splits.test)
     )
     batches = training_batches(train, config)
-    gates = StochasticDepth(prepared.handle, prepared.curriculum) if prepared.handle else None
+    gates = prepared.handle and StochasticDepth(prepared.handle, _moving_curriculum(prepared))
     recorder = Recorder(
         run.path,
         config,
@@ -93,6 +94,12 @@ def training_batches(images: ImageSet, config: RunConfig) -> Batches:
 def _in_order(images: ImageSet, config: RunConfig) -> Batches:
     size, layout = config.evaluation_batch_size, config.channels_last
     return Batches(images, size, seed=0, shuffle=False, channels_last=layout)
+
+
+def _moving_curriculum(prepared: Prepared) -> Curriculum | None:
+    """Return the curriculum if it needs setting at every step."""
+    moving = prepared.config.depth.curriculum != "constant"
+    return prepared.curriculum if moving else None
 
 
 def _depth_record(prepared: Prepared) -> DepthRecord:

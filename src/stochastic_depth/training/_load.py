@@ -1,16 +1,20 @@
 """From a recipe and the fields that override it to a configuration."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+import yaml
+from jsonargparse import (  # type: ignore[attr-defined]
+    ActionConfigFile,
+    ArgumentParser,
+    Namespace,
+)
 from torch import nn, optim
 
-from .._arguments import new_parser, parse
+from .._arguments import new_parser, parse_mapping
 from .._checks import fail, nearest
 from ._component import Component
 from ._config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
@@ -47,10 +51,29 @@ def load(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> RunC
         >>> load("huang2016_cifar10", {"depth.last": 0.8}).depth.last
         0.8
     """
-    parser = new_parser()
-    add_run_config(parser)
-    arguments = [f"--{name}={_argument(value)}" for name, value in (overrides or {}).items()]
-    return run_config(parser, parse(parser, [f"--recipe={recipe}", *arguments]))
+    path = recipe_path(recipe)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise fail("recipe", "a YAML file", str(path), str(error)) from error
+    return _build(values, overrides or {})
+
+
+def override(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
+    """Return a configuration with some fields replaced.
+
+    Args:
+        config: stays as it is.
+        overrides: new values by dotted field, such as `{"depth.enabled": False}`.
+
+    Raises:
+        InvalidArgument: no such field, or a value out of range.
+
+    Example:
+        >>> override(load("demo_digits"), {"depth.enabled": False}).depth.enabled
+        False
+    """
+    return _build(config.to_mapping(), overrides)
 
 
 def add_run_config(parser: ArgumentParser) -> None:
@@ -63,8 +86,8 @@ def add_run_config(parser: ArgumentParser) -> None:
     parser.add_subclass_arguments(
         optim.Optimizer, "optimizer", instantiate=False, skip=DERIVED, default={"class_path": SGD}
     )
-    default_logger = {"class_path": TENSORBOARD, "init_args": TENSORBOARD_ARGS}
-    parser.add_argument("--loggers", type=list[dict[str, Any]], default=[default_logger])
+    logger = {"class_path": TENSORBOARD, "init_args": TENSORBOARD_ARGS}
+    parser.add_argument("--loggers", type=list[dict[str, Any]], default=[logger])
 
 
 def run_config(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
@@ -77,22 +100,39 @@ def run_config(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
     return RunConfig(**components, **{name: values[name] for name in plain})
 
 
+def recipe_path(recipe: str | Path) -> Path:
+    """Return the file of a recipe, given its name or its path.
+
+    Raises:
+        InvalidArgument: there is none.
+    """
+    for path in (RECIPES / f"{recipe}.yaml", Path(recipe)):
+        if path.is_file():
+            return path
+    requirement = f"a YAML file or one of {', '.join(recipes())}"
+    raise fail("recipe", requirement, repr(str(recipe)), nearest(str(recipe), recipes()))
+
+
 class _Recipe(ActionConfigFile):
     """A configuration file that may be given by the name of a recipe."""
 
     def __call__(
         self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
     ) -> None:
-        super().__call__(parser, namespace, str(_recipe_path(values)), option_string)
+        super().__call__(parser, namespace, str(recipe_path(values)), option_string)
 
 
-def _recipe_path(recipe: str) -> Path:
-    for path in (RECIPES / f"{recipe}.yaml", Path(recipe)):
-        if path.is_file():
-            return path
-    requirement = f"a YAML file or one of {', '.join(recipes())}"
-    raise fail("recipe", requirement, repr(recipe), nearest(recipe, recipes()))
+def _build(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> RunConfig:
+    for name, value in overrides.items():
+        values = _replaced(values, name.split("."), value)
+    parser = new_parser()
+    add_run_config(parser)
+    return run_config(parser, parse_mapping(parser, values))
 
 
-def _argument(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _replaced(values: Any, path: list[str], value: Any) -> Any:
+    """Return `values` with the entry at `path` replaced, the rest shared."""
+    if not path:
+        return value
+    here = values if isinstance(values, Mapping) else {}
+    return {**here, path[0]: _replaced(here.get(path[0]), path[1:], value)}

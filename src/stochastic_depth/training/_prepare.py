@@ -68,7 +68,8 @@ def prepare(config: RunConfig) -> Prepared:
     splits = load(config.data)
     seed_everything(config.seed, verbose=False)
     model = _build_model(config, splits)
-    blocks = tuple(find_blocks(model))
+    example = torch.zeros(2, *splits.image_shape)
+    blocks = find_blocks(model, transitions=config.depth.transitions, example=example)
     protected = torch.tensor([not block.droppable for block in blocks], dtype=torch.bool)
     if not config.depth.enabled:
         ones = torch.ones(len(blocks), dtype=torch.float64)
@@ -82,8 +83,9 @@ def prepare(config: RunConfig) -> Prepared:
         transitions=config.depth.transitions,
         execution=config.depth.execution,
         seed=config.seed,
+        example=example,
     )
-    return Prepared(config, splits, model, blocks, handle.survival, handle)
+    return Prepared(config, splits, model, handle.blocks, handle.survival, handle)
 
 
 def _build_model(config: RunConfig, splits: Splits) -> nn.Module:

@@ -1,0 +1,98 @@
+"""The program `sdepth`: one verb per file, each a function of its options.
+
+A verb that takes `config` has an option for every field of a run; the signature and
+the docstring of the verb say the rest. What a verb needs is imported when it is used,
+so that `sdepth --help` does not wait for libraries.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+from inspect import getdoc, signature
+from typing import Any
+
+from .._checks import one_of
+from .._errors import StochasticDepthError
+
+VERBS = {
+    "plan": "show what stochastic depth does to a model, and what it saves",
+    "train": "train a network, or go on with its training",
+    "compare": "train variants over several seeds and report the difference",
+    "validate": "check a configuration and say what training it would do",
+    "reproduce": "reproduce a figure or table of a paper",
+    "bench": "time a training step beside the other implementations",
+}
+
+# Options that are short for a field of a run.
+SHORT = {
+    "--data": "--data.name",
+    "--limit": "--data.limit",
+    "--image-size": "--data.image_size",
+    "--flip": "--data.flip=true",
+    "--no-flip": "--data.flip=false",
+    "--variant": "--variants+",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        arguments: of the command line; by default those of this process.
+
+    Returns:
+        Exit status: 0 done, 1 a claim failed, 2 bad usage or an error that is explained
+        in one line on the standard error, 130 interrupted.
+    """
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except StochasticDepthError as error:
+        print("sdepth:", *str(error).split(), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print("sdepth", metadata.version("stochastic-depth"))
+        return 0
+    verb = one_of("verb", arguments[0], VERBS)
+    function = getattr(import_module(f".{verb}", __package__), verb)
+    return function(**_options(function, arguments[1:])) or 0
+
+
+def _options(function: Any, arguments: list[str]) -> dict[str, Any]:
+    """Return the keyword arguments of a verb."""
+    from .._arguments import new_parser, parse
+
+    description, _, _ = (getdoc(function) or "").partition("\nArgs:")
+    parser = new_parser(prog=f"sdepth {function.__name__}", description=description)
+    parser.add_function_arguments(function, skip={"config"})
+    if "config" not in signature(function).parameters:
+        return parser.instantiate(parse(parser, arguments)).as_dict()
+
+    from ..training import add_run_config, run_config
+
+    add_run_config(parser)
+    namespace = parse(parser, [_long(argument) for argument in arguments])
+    own = {name: namespace[name] for name in signature(function).parameters if name != "config"}
+    return {"config": run_config(parser, namespace), **own}
+
+
+def _long(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return f"{SHORT.get(name, name)}{equals}{value}"
+
+
+def _overview() -> str:
+    verbs = "\n".join(f"  {verb:<10} {purpose}" for verb, purpose in VERBS.items())
+    return (
+        "usage: sdepth VERB [options]\n\n"
+        "Train residual networks whose depth is random.\n\n"
+        f"{verbs}\n\n"
+        "`sdepth VERB --help` explains one. Example: sdepth train --recipe demo_digits --out run"
+    )

@@ -1,0 +1,63 @@
+"""`sdepth train`: one run."""
+
+import json as json_module
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from .. import training
+
+ROWS = {
+    "test_error_at_best": "test error at the best validation epoch, %",
+    "test_error_last": "test error after the last epoch, %",
+    "train_error_running": "running training error of the last epoch, %",
+    "train_error_final": "training error at the end, %",
+    "seconds": "training time, s",
+    "realised_depth": "blocks that ran in a step, mean",
+    "live_share": "share of the blocks",
+    "live_cost": "share of their cost",
+}
+
+
+def train(
+    config: training.RunConfig, out: Path, json: Path | None = None, progress: bool = True
+) -> int:
+    """Train a network, or go on with its training.
+
+    Every field of a recipe can be given on the command line. Training in a directory
+    that holds an unfinished run of the same configuration resumes it, with the same
+    weights in the end; one that holds another configuration is refused.
+    --data, --limit, --image-size, --flip and --no-flip are short for fields of the data;
+    --depth.enabled false trains at constant depth.
+
+    Example: sdepth train --recipe huang2016_cifar10 --data data/cifar10 --epochs 3 --out run
+
+    Args:
+        config: the run.
+        out: directory of the run.
+        json: also write run.json here.
+        progress: draw a progress line.
+
+    Returns:
+        0.
+    """
+    command = shlex.join(["sdepth", *sys.argv[1:]])
+    record = training.train(config, out, command=command, progress=progress)
+    _print_summary(record["summary"], out)
+    if json is not None:
+        json.write_text(json_module.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _print_summary(summary: dict[str, Any], out: Path) -> None:
+    table = Table(box=None, show_header=False)
+    for name, title in ROWS.items():
+        if summary[name] is not None:
+            table.add_row(title, f"{summary[name]:.2f}")
+    console = Console()
+    console.print(table)
+    console.print(f"Written to {out}")
