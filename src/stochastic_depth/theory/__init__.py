@@ -42,7 +42,7 @@ from ._neural_sde import (
     solve_sde,
 )
 from ._noise import lindeberg_ratio, noise, noise_variance
-from ._normality import Normality, adjust, normality
+from ._normality import Normality, Test, adjust, normality
 from ._relative_change import RelativeChange, relative_change
 from ._scaling_limits import (
     Regime,
@@ -111,4 +111,5 @@ __all__ = [
     # types
     "Loss",
     "Network",
+    "Test",
 ]
