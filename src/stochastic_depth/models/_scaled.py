@@ -40,7 +40,7 @@ class ScaledResNet(nn.Module):
         outputs: length of the output.
         beta: exponent of the scaling, or a callable L -> a.
         branch: `"res-1"` or `"res-3"`.
-        init: weight process; independent layers by default.
+        init: weight process, or its written form, such as `"fractional(0.7)"`.
         bias: add a trainable bias to V and W.
         activation: applied entry by entry; ReLU in the paper.
 
@@ -48,7 +48,7 @@ class ScaledResNet(nn.Module):
         x: (N, ...) with `inputs` entries per sample; output (N, outputs).
 
     Raises:
-        InvalidArgument: a size below 1, `beta` not finite, an unknown branch.
+        InvalidArgument: a size below 1, `beta` not finite, an unknown branch or process.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -72,14 +72,14 @@ class ScaledResNet(nn.Module):
         beta: Beta = 0.5,
         *,
         branch: Branch = "res-3",
-        init: weights.WeightProcess | None = None,
+        init: weights.WeightProcess | str = "gaussian",
         bias: bool = False,
         activation: Activation = torch.relu,
     ) -> None:
         super().__init__()
         scale = depth_scale(beta, depth)
         matrices = MATRICES[one_of("branch", branch, get_args(Branch))]
-        process = weights.gaussian() if init is None else init
+        process = weights.parse(init) if isinstance(init, str) else init
         self.encoder = _gaussian_linear(count("inputs", inputs), count("width", width))
         initial = process.sample(depth, (matrices, width, width)) / math.sqrt(width)
         self.blocks = nn.ModuleList(

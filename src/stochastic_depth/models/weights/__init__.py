@@ -13,6 +13,7 @@ from ._brownian import Brownian as brownian
 from ._independent import Gaussian as gaussian
 from ._independent import Uniform as uniform
 from ._layers import Streamed, draw
+from ._parse import parse
 from ._process import WeightProcess
 from ._stationary import Fractional as fractional
 from ._stationary import Smooth as smooth
@@ -26,6 +27,7 @@ __all__ = [
     "smooth",
     "fractional",
     "brownian",
+    "parse",
     "draw",
     "Streamed",
 ]
