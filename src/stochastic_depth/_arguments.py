@@ -6,8 +6,7 @@ was misspelt. Imported by what parses, not by the core.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from inspect import signature
 from pkgutil import resolve_name
 from typing import Any
@@ -20,13 +19,16 @@ from ._errors import InvalidArgument
 # Lines about the parser rather than the argument.
 NOISE = re.compile(
     r"Does not validate against any of the Union subtypes|Subtypes: .*|Errors:|Given value type.*"
-    r"|Given value: (?:NestedArg|Namespace).*|Expected a <class 'NoneType'>"
+    r"|Given value: (?:NestedArg|Namespace|\[).*|Expected a <class 'NoneType'>"
     r"|Expected a path but .*"
 )
 REWORDED = (
     (re.compile(r"<class '(?:\w+\.)*(\w+)'>"), r"\1"),
     (re.compile(r"typing\.Literal\[([^]]*)\]"), r"one of \1"),
-    (re.compile(r'Parser key "([\w.]+)": Expected (?:a )?(.*?)\.? (?:Got|Given) value: '), r"\1 must be \2; got "),
+    (
+        re.compile(r'Parser key "([\w.]+)": Expected (?:a )?(.*?)\.? (?:Got|Given) value: '),
+        r"\1 must be \2; got ",
+    ),
     (re.compile(r'Parser key "([\w.]+)":'), r"\1:"),
     (re.compile(r"Problem with given class_path '([\w.]+)':"), r"\1:"),
 )
@@ -39,24 +41,23 @@ def new_parser(**settings: Any) -> ArgumentParser:
     return ArgumentParser(formatter_class=_HelpFormatter, **settings)
 
 
-def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+def parse(
+    parser: ArgumentParser, arguments: Sequence[str], base: Namespace | None = None
+) -> Namespace:
     """Parse command-line arguments.
+
+    Args:
+        parser: from `new_parser`.
+        arguments: of the command line.
+        base: values that the arguments replace; the parser's defaults if None.
 
     Raises:
         InvalidArgument: an argument is unknown, missing or of the wrong type.
     """
-    with _one_sentence(parser):
-        return parser.parse_args(list(arguments))
-
-
-def parse_mapping(parser: ArgumentParser, values: Mapping[str, Any]) -> Namespace:
-    """Parse the fields of a configuration file.
-
-    Raises:
-        InvalidArgument: a field is unknown, missing or of the wrong type.
-    """
-    with _one_sentence(parser):
-        return parser.parse_object(dict(values))
+    try:
+        return parser.parse_args(list(arguments), namespace=base)
+    except ArgumentError as error:
+        raise InvalidArgument(_sentence(str(error), parser)) from error
 
 
 class _HelpFormatter(DefaultHelpFormatter):
@@ -64,14 +65,6 @@ class _HelpFormatter(DefaultHelpFormatter):
 
     def _expand_help(self, action: Any) -> str:
         return re.sub(r", known subclasses: .*(?=\))", "", super()._expand_help(action))
-
-
-@contextmanager
-def _one_sentence(parser: ArgumentParser) -> Iterator[None]:
-    try:
-        yield
-    except ArgumentError as error:
-        raise InvalidArgument(_sentence(str(error), parser)) from error
 
 
 def _sentence(message: str, parser: ArgumentParser) -> str:

@@ -25,6 +25,7 @@ class DepthRecord:
     Args:
         num_steps: length of training.
         costs: cost of each block, in any unit.
+        network_share: cost of all blocks, as a share of the network's.
         survival: step -> survival probabilities (L,).
         per_sample: whether gates differ within a batch; a block then runs for a share of it.
     """
@@ -33,6 +34,7 @@ class DepthRecord:
         self,
         num_steps: int,
         costs: Sequence[float],
+        network_share: float,
         survival: Callable[[int], Probabilities],
         *,
         per_sample: bool = False,
@@ -40,6 +42,7 @@ class DepthRecord:
         # Without a draw, at constant depth, every block runs.
         self.active = np.ones((num_steps, len(costs)), np.float16 if per_sample else np.uint8)
         self.costs = np.asarray(costs, dtype=np.float64)
+        self.network_share = network_share
         self.survival = survival
 
     def add(self, step: int, gates: Gates) -> None:
@@ -57,8 +60,8 @@ class DepthRecord:
 
     def _depth(self, shares: np.ndarray) -> Depth:
         share = shares.mean(0, dtype=np.float64)
-        cost = share @ self.costs / self.costs.sum() if len(share) else 1.0
-        return Depth(float(share.sum()), float(cost))
+        saved = (1 - share) @ self.costs / self.costs.sum() if len(share) else 0.0
+        return Depth(float(share.sum()), float(1 - self.network_share * saved))
 
     def write(self, path: Path, num_steps: int) -> None:
         """Write the first `num_steps` rows to `path`."""

@@ -6,7 +6,6 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
-from ..curricula import Curriculum
 from ._checkpoint_io import AtomicCheckpointIO
 from ._config import RunConfig
 from ._depth_record import DepthRecord
@@ -37,7 +36,7 @@ def fit(
         images.to(device) for images in (splits.train, splits.validation, splits.test)
     )
     batches = training_batches(train, config)
-    gates = prepared.handle and StochasticDepth(prepared.handle, _moving_curriculum(prepared))
+    gates = _gates(prepared)
     recorder = Recorder(
         run.path,
         config,
@@ -96,10 +95,12 @@ def _in_order(images: ImageSet, config: RunConfig) -> Batches:
     return Batches(images, size, seed=0, shuffle=False, channels_last=layout)
 
 
-def _moving_curriculum(prepared: Prepared) -> Curriculum | None:
-    """Return the curriculum if it needs setting at every step."""
+def _gates(prepared: Prepared) -> StochasticDepth | None:
+    """Return the callback that sets the gates, and the probabilities if they move."""
+    if prepared.handle is None:
+        return None
     moving = prepared.config.depth.curriculum != "constant"
-    return prepared.curriculum if moving else None
+    return StochasticDepth(prepared.handle, prepared.curriculum if moving else None)
 
 
 def _depth_record(prepared: Prepared) -> DepthRecord:
@@ -107,6 +108,7 @@ def _depth_record(prepared: Prepared) -> DepthRecord:
     return DepthRecord(
         total,
         [block.cost for block in prepared.blocks],
+        prepared.network_share,
         lambda step: curriculum(step / total),
         per_sample=prepared.config.depth.per != "batch",
     )

@@ -1,12 +1,12 @@
 """From a recipe and the fields that override it to a configuration."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import (  # type: ignore[attr-defined]
     ActionConfigFile,
     ArgumentParser,
@@ -14,7 +14,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 from torch import nn, optim
 
-from .._arguments import new_parser, parse_mapping
+from .._arguments import new_parser, parse
 from .._checks import fail, nearest
 from ._component import Component
 from ._config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
@@ -39,7 +39,8 @@ def load(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> RunC
 
     Args:
         recipe: one of `recipes()`, or the path of a YAML file.
-        overrides: new values by dotted field, such as `{"depth.last": 0.8}`.
+        overrides: new values by dotted field, such as `{"depth.last": 0.8}`; strings are
+            read as on the command line.
 
     Returns:
         The configuration.
@@ -51,12 +52,9 @@ def load(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> RunC
         >>> load("huang2016_cifar10", {"depth.last": 0.8}).depth.last
         0.8
     """
-    path = recipe_path(recipe)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise fail("recipe", "a YAML file", str(path), str(error)) from error
-    return _build(values, overrides or {})
+    parser = _new_parser()
+    arguments = [f"--recipe={recipe}", *_options(overrides or {})]
+    return run_config(parser, parse(parser, arguments))
 
 
 def override(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
@@ -73,7 +71,9 @@ def override(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
         >>> override(load("demo_digits"), {"depth.enabled": False}).depth.enabled
         False
     """
-    return _build(config.to_mapping(), overrides)
+    parser = _new_parser()
+    base = parser.parse_object(config.to_mapping())
+    return run_config(parser, parse(parser, _options(overrides), base))
 
 
 def add_run_config(parser: ArgumentParser) -> None:
@@ -122,17 +122,15 @@ class _Recipe(ActionConfigFile):
         super().__call__(parser, namespace, str(recipe_path(values)), option_string)
 
 
-def _build(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> RunConfig:
-    for name, value in overrides.items():
-        values = _replaced(values, name.split("."), value)
+def _new_parser() -> ArgumentParser:
     parser = new_parser()
     add_run_config(parser)
-    return run_config(parser, parse_mapping(parser, values))
+    return parser
 
 
-def _replaced(values: Any, path: list[str], value: Any) -> Any:
-    """Return `values` with the entry at `path` replaced, the rest shared."""
-    if not path:
-        return value
-    here = values if isinstance(values, Mapping) else {}
-    return {**here, path[0]: _replaced(here.get(path[0]), path[1:], value)}
+def _options(overrides: Mapping[str, Any]) -> list[str]:
+    """Return overrides as the command line has them: strings stay, the rest is YAML."""
+    return [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in overrides.items()
+    ]

@@ -9,7 +9,7 @@ from torch import nn
 from .._checks import fail
 from .._typing import Probabilities
 from ..curricula import Curriculum
-from ..surgery import Block, Handle, apply, find_blocks
+from ..surgery import Block, Handle, apply, find_blocks, plan
 from ._config import RunConfig
 from .data import Splits, load
 
@@ -24,6 +24,7 @@ class Prepared:
         model: the network, with stochastic depth on it unless depth is constant.
         blocks: the residual blocks of the network.
         survival: survival probabilities (L,) that the schedule asks for.
+        network_share: cost of all blocks, as a share of the network's.
         handle: of stochastic depth; None at constant depth.
     """
 
@@ -32,6 +33,7 @@ class Prepared:
     model: nn.Module
     blocks: tuple[Block, ...]
     survival: Probabilities
+    network_share: float
     handle: Handle | None
 
     @property
@@ -73,7 +75,7 @@ def prepare(config: RunConfig) -> Prepared:
     protected = torch.tensor([not block.droppable for block in blocks], dtype=torch.bool)
     if not config.depth.enabled:
         ones = torch.ones(len(blocks), dtype=torch.float64)
-        return Prepared(config, splits, model, blocks, ones, None)
+        return Prepared(config, splits, model, blocks, ones, 1.0, None)
     survival = config.depth.survival(len(blocks), protected)
     handle = apply(
         model,
@@ -85,7 +87,8 @@ def prepare(config: RunConfig) -> Prepared:
         seed=config.seed,
         example=example,
     )
-    return Prepared(config, splits, model, handle.blocks, handle.survival, handle)
+    share = plan(model).network_share or 1.0
+    return Prepared(config, splits, model, handle.blocks, handle.survival, share, handle)
 
 
 def _build_model(config: RunConfig, splits: Splits) -> nn.Module:

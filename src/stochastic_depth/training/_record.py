@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from . import _describe
+from .._provenance import hardware, versions
 from ._depth_record import DepthRecord
 from ._history import History
 from ._prepare import Prepared
@@ -27,30 +28,12 @@ def opening(
         "command": command,
         "started": before.get("started") or now(),
         "finished": None,
-        "versions": _describe.versions(),
-        "hardware": _describe.hardware(),
-        "data": _describe.data(config.data.name, prepared.splits),
-        "blocks": blocks(prepared),
+        "versions": versions("lightning"),
+        "hardware": hardware(),
+        "data": _data(prepared),
+        "blocks": _blocks(prepared),
         "summary": None,
     }
-
-
-def blocks(prepared: Prepared) -> list[dict[str, Any]]:
-    """Return one entry per residual block."""
-    return [
-        {
-            "index": index,
-            "path": block.path,
-            "kind": block.kind,
-            "droppable": block.droppable,
-            "reason": block.reason,
-            "cost": block.cost,
-            "survival": survival,
-        }
-        for index, (block, survival) in enumerate(
-            zip(prepared.blocks, prepared.survival.tolist(), strict=True)
-        )
-    ]
 
 
 def summary(history: History, depth: DepthRecord, train: Score) -> dict[str, Any]:
@@ -81,3 +64,19 @@ def summary(history: History, depth: DepthRecord, train: Score) -> dict[str, Any
 def now() -> str:
     """Return the time as ISO 8601 writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _data(prepared: Prepared) -> dict[str, Any]:
+    splits = prepared.splits
+    return {
+        "name": prepared.config.data.name,
+        "train": len(splits.train),
+        "validation": len(splits.validation),
+        "test": len(splits.test),
+        "classes": splits.num_classes,
+    }
+
+
+def _blocks(prepared: Prepared) -> list[dict[str, Any]]:
+    survival = prepared.survival.tolist()
+    return [asdict(block) | {"survival": survival[block.index]} for block in prepared.blocks]

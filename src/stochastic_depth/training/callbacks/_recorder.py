@@ -80,8 +80,8 @@ class Recorder(Callback):
         """Add one step, without waiting for the device."""
         step = trainer.global_step - 1
         self.score.add_batch(outputs["loss"], outputs["logits"], batch[1])
-        if self.gates is not None:
-            self.depth.add(step, self.gates.handle.gates)
+        if self.gates is not None and (drawn := self.gates.handle.gates) is not None:
+            self.depth.add(step, drawn)
         # A dropped block may have zeros for a gradient; they are not a measurement.
         if self.depth.active[step, :1].any():
             self.gradient.add_step()
