@@ -9,6 +9,7 @@ from ... import theory
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import by_mode
 from ._growth import GrowthSettings, measure
 from ._modes import MODES, law
 
@@ -80,11 +81,11 @@ def _figure(name: str, data: pl.DataFrame, settings: GrowthSettings) -> Figure:
         layer=[
             alt.Chart(curves)
             .mark_area(opacity=0.25)
-            .encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color="mode:N"),
-            alt.Chart(curves).mark_line().encode(x=x, y=y, color="mode:N"),
+            .encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=by_mode(*MODES)),
+            alt.Chart(curves).mark_line().encode(x=x, y=y, color=by_mode(*MODES)),
             alt.Chart(curves.filter(pl.col("layer") % 5 == 0))
             .mark_point(filled=True, size=40, opacity=1)
-            .encode(x=x, y=alt.Y("measured:Q", scale=scale), color="mode:N"),
+            .encode(x=x, y=alt.Y("measured:Q", scale=scale), color=by_mode(*MODES)),
         ]
     )
     network = "stable ResNet" if settings.stable else "ResNet"

@@ -9,6 +9,7 @@ from ... import budgets, gates
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import by_mode
 from ._modes import LINEAR, UNIFORM, law
 
 SOURCE = "Hayou & Ayed 2021, figure 1a"
@@ -62,8 +63,8 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
         layer=[
             alt.Chart(likely)
             .mark_bar(opacity=0.45, width=5)
-            .encode(x=x, y=y.stack(None), color="mode:N"),
-            alt.Chart(likely).mark_line().encode(x=x, y="exact:Q", color="mode:N"),
+            .encode(x=x, y=y.stack(None), color=by_mode(UNIFORM, LINEAR)),
+            alt.Chart(likely).mark_line().encode(x=x, y="exact:Q", color=by_mode(UNIFORM, LINEAR)),
         ]
     )
     caption = (

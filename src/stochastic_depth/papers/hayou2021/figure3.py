@@ -7,6 +7,7 @@ import torch
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import ALONE
 from ._weights import WeightSettings, level, weights_at_initialisation
 
 SOURCE = "Hayou & Ayed 2021, figure 3"
@@ -42,7 +43,7 @@ def _mean(values: torch.Tensor) -> Measurement:
 def _figure(data: pl.DataFrame, settings: WeightSettings) -> Figure:
     chart = (
         alt.Chart(data)
-        .mark_boxplot(size=6, outliers={"size": 6}, extent="min-max")
+        .mark_boxplot(color=ALONE, size=6, outliers={"size": 6}, extent="min-max")
         .encode(
             x=alt.X("layer:Q", title="layer"),
             y=alt.Y("g:Q", title="g_l", scale=alt.Scale(type="log")),

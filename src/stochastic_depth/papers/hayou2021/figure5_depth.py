@@ -12,6 +12,7 @@ from ...models import VanillaResNet
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import ALONE
 from ._masked_outputs import masked_outputs
 from ._modes import UNIFORM, law
 from ._regression import Training, regression_data, trained
@@ -80,7 +81,7 @@ def _measurements(shares: Tensor, settings: Settings) -> dict[str, Measurement]:
 
 def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     band = alt.Chart(data).transform_calculate(
-        low="datum.rejected - 2 * datum.standard_error",
+        low="max(0, datum.rejected - 2 * datum.standard_error)",
         high="datum.rejected + 2 * datum.standard_error",
     )
     x = alt.X("layer:Q", title="layer")
@@ -88,8 +89,8 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     level = alt.Chart(pl.DataFrame({"level": [0.05]})).mark_rule(strokeDash=[4, 3])
     chart = alt.LayerChart(
         layer=[
-            band.mark_area(opacity=0.25).encode(x=x, y="low:Q", y2="high:Q"),
-            alt.Chart(data).mark_line().encode(x=x, y=y),
+            band.mark_area(opacity=0.25, color=ALONE).encode(x=x, y="low:Q", y2="high:Q"),
+            alt.Chart(data).mark_line(color=ALONE).encode(x=x, y=y),
             level.encode(y="level:Q"),
         ]
     )

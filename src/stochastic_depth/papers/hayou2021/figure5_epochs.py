@@ -10,6 +10,7 @@ from ... import gates, theory
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import ALONE
 from ._masked_outputs import masked_outputs
 from ._modes import UNIFORM, law
 from ._regression import Training, regression_data, trained
@@ -69,7 +70,7 @@ def _measurements(data: pl.DataFrame) -> dict[str, Measurement]:
 def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     chart = (
         alt.Chart(data)
-        .mark_boxplot(extent="min-max", size=24)
+        .mark_boxplot(color=ALONE, extent="min-max", size=24)
         .encode(
             x=alt.X("epoch:O", title="epoch", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("p:Q", title="p-value of the Shapiro-Wilk test"),

@@ -12,6 +12,7 @@ from ... import gates, theory
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import ALONE
 from ._masked_outputs import masked_outputs
 from ._modes import UNIFORM, law
 from ._regression import Training, regression_data, trained
@@ -99,7 +100,7 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     means = data.group_by("depth").agg(pl.col("rejected").mean()).sort("depth")
     chart = (
         alt.Chart(means)
-        .mark_line(point=True)
+        .mark_line(point={"color": ALONE}, color=ALONE)
         .encode(
             x=alt.X("depth:Q", title="depth L"),
             y=alt.Y(

@@ -6,10 +6,12 @@ import altair as alt
 import polars as pl
 from torch import Tensor
 
-from ... import budgets, schedules
+from ... import budgets
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import by_mode
+from ._modes import LINEAR, UNIFORM, law
 
 SOURCE = "Hayou & Ayed 2021, Lemma 1"
 SHARES = tuple(round(0.05 * k, 2) for k in range(10, 20))  # linear decay begins at one half
@@ -28,8 +30,8 @@ def run(settings: Settings, context: Context) -> Outcome:
     del context  # nothing is drawn
     rows = []
     for share in SHARES:
-        for mode, family in (("uniform", schedules.uniform), ("linear", schedules.linear)):
-            p = budgets.fit(family, settings.num_blocks, share)(settings.num_blocks)
+        for mode in (UNIFORM, LINEAR):
+            p = law(mode, settings.num_blocks, share).survival
             width = budgets.depth_interval(p, settings.beta)
             rows.append((share, mode, budgets.depth_variance(p), width, _coverage(p, width)))
     columns = ["budget", "mode", "variance", "half_width", "coverage"]
@@ -45,7 +47,7 @@ def _coverage(p: Tensor, width: float) -> float:
 
 
 def _measurements(data: pl.DataFrame) -> dict[str, Measurement]:
-    uniform, linear = (data.filter(mode=mode)["half_width"] for mode in ("uniform", "linear"))
+    uniform, linear = (data.filter(mode=mode)["half_width"] for mode in (UNIFORM, LINEAR))
     return {
         "smallest coverage": Measurement(min(data["coverage"].to_list())),
         "smallest excess of the uniform bound": Measurement(min((uniform - linear).to_list())),
@@ -59,7 +61,7 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
         .encode(
             x=alt.X("budget:Q", title="budget", scale=alt.Scale(zero=False)),
             y=alt.Y("half_width:Q", title="half width of the interval, blocks"),
-            color=alt.Color("mode:N"),
+            color=by_mode(UNIFORM, LINEAR),
             tooltip=["budget", "mode", "half_width", "coverage"],
         )
     )

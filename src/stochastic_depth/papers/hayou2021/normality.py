@@ -12,6 +12,7 @@ from ...models import VanillaResNet
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import by_mode
 from ._masked_outputs import masked_outputs
 from ._modes import LINEAR, UNIFORM, law
 from ._regression import Training, regression_data, trained
@@ -108,23 +109,27 @@ def _over_networks(values: pl.Series) -> Measurement:
 
 
 def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
-    means = data.group_by("mode", "budget", "test").agg(pl.col("rejected").mean())
-    chart = (
-        alt.Chart(means.sort("mode", "budget", "test"))
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("budget:Q", title="budget", scale=alt.Scale(zero=False)),
-            y=alt.Y(
-                "rejected:Q", title="share of inputs rejected at 5 %", axis=alt.Axis(format="%")
-            ),
-            color="test:N",
-            strokeDash="mode:N",
-        )
+    shapiro = data.filter(test="shapiro").group_by("mode", "budget")
+    shares = shapiro.agg(
+        pl.col("rejected").mean(), error=pl.col("rejected").std() / pl.len().sqrt()
+    ).sort("mode", "budget")
+    x = alt.X("budget:Q", title="budget", scale=alt.Scale(zero=False))
+    y = alt.Y("rejected:Q", title="share of inputs rejected at 5 %", axis=alt.Axis(format="%"))
+    band = alt.Chart(shares).transform_calculate(
+        low="max(0, datum.rejected - 2 * datum.error)", high="datum.rejected + 2 * datum.error"
+    )
+    colour = by_mode(UNIFORM, LINEAR)
+    chart = alt.LayerChart(
+        layer=[
+            band.mark_area(opacity=0.2).encode(x=x, y="low:Q", y2="high:Q", color=colour),
+            alt.Chart(shares).mark_line(point=True).encode(x=x, y=y, color=colour),
+        ]
     )
     caption = (
-        f"Share of inputs for which a test rejects that the output is Gaussian over "
-        f"{settings.masks} masks; Gaussian draws give 5 %. {settings.networks} networks of depth "
-        f"{settings.depth} and width {settings.width} at initialisation, {settings.inputs} inputs."
+        "Share of inputs for which Shapiro-Wilk rejects that the output is Gaussian over "
+        f"{settings.masks} masks; Gaussian draws give 5 %; bands: two standard errors. "
+        f"{settings.networks} networks of depth {settings.depth} and width {settings.width} at "
+        f"initialisation, {settings.inputs} inputs each."
     )
     return Figure("normality", "Gaussian in other modes", caption, caption, chart)
 

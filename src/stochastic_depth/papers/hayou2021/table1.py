@@ -9,6 +9,7 @@ from ... import gates, theory
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome, Profile
 from .._claim import Claim, Measurement
+from ._colours import by_mode
 from ._growth import GrowthSettings, measure
 from ._modes import LINEAR, MODES, STANDARD, UNIFORM, law
 
@@ -128,14 +129,14 @@ def _figure(data: pl.DataFrame, settings: GrowthSettings) -> Figure:
                 x=x,
                 y=alt.Y("low:Q", title="growth per layer", scale=scale),
                 y2="high:Q",
-                color="mode:N",
+                color=by_mode(*MODES),
             ),
             alt.Chart(data)
             .mark_line()
-            .encode(x=x, y=alt.Y("theory:Q", scale=scale), color="mode:N"),
+            .encode(x=x, y=alt.Y("theory:Q", scale=scale), color=by_mode(*MODES)),
             alt.Chart(printed)
             .mark_point(filled=True, size=60, opacity=1)
-            .encode(x=x, y=alt.Y("printed:Q", scale=scale), color="mode:N"),
+            .encode(x=x, y=alt.Y("printed:Q", scale=scale), color=by_mode(*MODES)),
         ]
     )
     caption = (

@@ -9,6 +9,7 @@ from ... import budgets
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from ._colours import by_mode
 from ._modes import LINEAR, UNIFORM, law
 from ._weights import WeightSettings, weights_at_initialisation
 
@@ -67,7 +68,7 @@ def _figure(data: pl.DataFrame, settings: WeightSettings) -> Figure:
         .encode(
             x=alt.X("budget:Q", title="budget", scale=alt.Scale(zero=False)),
             y=alt.Y("share:Q", title="regulariser, of the largest", scale=alt.Scale(zero=False)),
-            color="mode:N",
+            color=by_mode(UNIFORM, LINEAR),
         )
     )
     caption = (
