@@ -1,0 +1,104 @@
+"""Write the tables of the README from the committed results.
+
+python benchmarks/readme.py           # rewrite the README
+python benchmarks/readme.py --check   # exit 1 if it does not say what the results say
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+COMPARISONS = {
+    "digits": "200 handwritten digits, ResNet-56 (`make demo`)",
+    "cifar10": "2,000 CIFAR-10 images at 16x16, ResNet-20, no augmentation",
+    "cifar10-flip": "the same with horizontal flips",
+}
+
+
+def read(name: str) -> dict[str, Any]:
+    """Read one file of results."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def step_table() -> str:
+    """Time of one training step, by implementation and schedule."""
+    result = read("step")
+    hardware, versions = result["hardware"], result["versions"]
+    lines = [
+        "| implementation | survival | s / step | ÷ constant | ÷ ideal |",
+        "|---|---|---:|---:|---:|",
+        f"| constant depth | | {result['constant_seconds']:.3f} | 1 | |",
+    ]
+    lines += [
+        f"| {row['implementation']} | {row['schedule']} | {row['seconds']:.3f} "
+        f"| {row['to_constant']:.2f} | {row['to_ideal']:.2f} |"
+        for row in result["rows"]
+    ]
+    caption = (
+        f"ResNet-{result['depth']}, batch {result['batch_size']}, {result['image_size']}x"
+        f"{result['image_size']}, float32 channels-last, {result['threads']} thread; median of "
+        f"{result['rounds']} interleaved rounds; {hardware['cpu']}, torch {versions['torch']}, "
+        f"torchvision {versions['torchvision']}, timm {versions['timm']}. "
+        f"`import stochastic_depth` adds {result['import_milliseconds']:.0f} ms to `import torch`."
+    )
+    return "\n".join([*lines, "", caption])
+
+
+def comparison_table() -> str:
+    """Test error with and without stochastic depth, by data set."""
+    lines = [
+        "| data | seeds | constant, % | stochastic, % | difference, points | lower in | time |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [comparison_row(read(name), title) for name, title in COMPARISONS.items()]
+    caption = (
+        "Test error, mean ± standard deviation over seeds; difference = constant − stochastic, "
+        "seed by seed, so that positive is in favour of stochastic depth (linear decay to 0.5)."
+    )
+    return "\n".join([*lines, "", caption])
+
+
+def comparison_row(result: dict[str, Any], title: str) -> str:
+    """One data set."""
+    (name,) = result["differences"]
+    measure = result["decided_by"]
+    difference, ratio = result["differences"][name], result["time_ratios"][name]
+    constant, stochastic = (
+        result["variants"][variant][measure] for variant in (result["baseline"], name)
+    )
+    cells = [
+        title,
+        str(difference["n"]),
+        *(f"{s['mean']:.2f} ± {s['std']:.2f}" for s in (constant, stochastic)),
+        f"{difference['mean']:+.2f} ± {difference['std']:.2f}",
+        f"{difference['wins']} of {difference['n']}",
+        f"{ratio['mean']:.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def written(text: str) -> str:
+    """Return the README with its tables written anew."""
+    for name, table in (("bench", step_table()), ("demo", comparison_table())):
+        block = f"<!-- {name} -->\n{table}\n<!-- /{name} -->"
+        text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
+    return text
+
+
+def main() -> int:
+    """Rewrite or check."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if "--check" in sys.argv[1:]:
+        return int(written(text) != text)
+    readme.write_text(written(text), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
