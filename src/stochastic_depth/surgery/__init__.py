@@ -7,6 +7,7 @@ which mistakes that rules out.
 from ._apply import apply
 from ._blocks import Block, Granularity, Transitions, find_blocks
 from ._controller import DroppedGrads, Ranks
+from ._extract import extract
 from ._gating import gated, gating
 from ._handle import Handle, handle
 from ._plan import Plan, plan
@@ -25,6 +26,7 @@ __all__ = [
     "gated",
     "gating",
     # cut blocks out
+    "extract",
     # arguments
     "DroppedGrads",
     "Granularity",

@@ -1,7 +1,7 @@
 """The record of what may be dropped: one `Block` per gate."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -91,12 +91,14 @@ class Anatomy:
 
     Attributes:
         survey: its units.
+        granularity: what has a gate.
         governed: the unit that each gate belongs to, and the branches it governs.
         blocks: one record per gate.
         share: operations of all branches, as a share of the model's; None if not measured.
     """
 
     survey: Survey
+    granularity: Granularity
     governed: tuple[tuple[Unit, tuple[Branch, ...]], ...]
     blocks: tuple[Block, ...]
     share: float | None
@@ -120,7 +122,7 @@ class Anatomy:
             for index, (unit, branches) in enumerate(governed)
         )
         share = None if flops is None else sum(block.cost for block in blocks) / flops([""])
-        return cls(found, governed, blocks, share)
+        return cls(found, granularity, governed, blocks, share)
 
     @property
     def protected(self) -> Mask:
@@ -138,6 +140,13 @@ class Anatomy:
         """How many gates each unit has."""
         owners = Counter(unit.path for unit, _ in self.governed)
         return tuple(owners[unit.path] for unit in self.survey.units)
+
+    def per_branch(self, unit: Unit, gates: Sequence[float]) -> list[float]:
+        """Return the gates of a unit, one per branch."""
+        owned = zip(self.governed, gates, strict=True)
+        return [
+            gate for (owner, branches), gate in owned if owner is unit for _ in branches or (None,)
+        ]
 
     def require_droppable(self, model: nn.Module) -> None:
         """Raise `NothingToDrop` unless some block may be dropped."""

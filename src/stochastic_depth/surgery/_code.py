@@ -19,6 +19,7 @@ of the class, every copy of it, and `torch.compile`.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
@@ -31,8 +32,24 @@ from ._trace import has_effect
 Function = Callable[..., Any]
 Copies = dict[fx.Node, fx.Node]
 
+STEPS, TAKE = "steps", "take"
+"""A main function calls `steps.take` where an addition stood."""
 
-def write_branch(piece: Slice, block: nn.Module) -> Function:
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """A function, and the graph it was written from."""
+
+    graph: fx.Graph
+    function: Function
+
+    @classmethod
+    def of(cls, graph: fx.Graph) -> "Code":
+        """Write `graph` as a function of `self` and its placeholders."""
+        return cls(graph, _compile(graph))
+
+
+def write_branch(piece: Slice, block: nn.Module) -> Code:
     """Write a branch as a function `(self, *reads)`."""
     graph, copies = fx.Graph(), Copies()
     for read in piece.reads:
@@ -40,10 +57,10 @@ def write_branch(piece: Slice, block: nn.Module) -> Function:
     for node in piece.nodes:
         _copy(node, graph, copies, block)
     graph.output(copies[piece.join.branch])
-    return _compile(graph)
+    return Code.of(graph)
 
 
-def write_main(graph: fx.Graph, pieces: Sequence[Slice], block: nn.Module) -> Function:
+def write_main(graph: fx.Graph, pieces: Sequence[Slice], block: nn.Module) -> Code:
     """Write the rest of a block as a function `(self, steps, *live)`.
 
     Its k-th residual step is the call `steps.take(k, shortcut, *reads)`.
@@ -52,18 +69,18 @@ def write_main(graph: fx.Graph, pieces: Sequence[Slice], block: nn.Module) -> Fu
     taken = {piece.join.node: (k, piece) for k, piece in enumerate(pieces)}
     activated = {piece.activation: piece.join.node for piece in pieces}
     main, copies = fx.Graph(), Copies()
-    steps = main.placeholder("steps")
+    steps = main.placeholder(STEPS)
     for node in graph.nodes:
         if node in taken:
             k, piece = taken[node]
             values = [copies[value] for value in (piece.join.shortcut, *piece.reads)]
-            copies[node] = main.call_method("take", (steps, k, *values))
+            copies[node] = main.call_method(TAKE, (steps, k, *values))
         elif node in activated:
             copies[node] = copies[activated[node]]
         elif node not in private:
             _copy(node, main, copies, block)
     main.eliminate_dead_code(has_effect)
-    return _compile(main)
+    return Code.of(main)
 
 
 def _copy(node: fx.Node, graph: fx.Graph, copies: Copies, block: nn.Module) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..blocks import Gate, Rows, residual_step, take_rows, with_zero_grads
-from ._code import Function
+from ._code import Code, Function
 from ._compile import compiled
 from ._joins import ShortcutKind
 
@@ -44,7 +44,7 @@ class Step:
 
     Attributes:
         branch: F, described.
-        function: F, as `function(block, x, *reads)`.
+        code: F, as a function `(block, x, *reads)`.
         compiled: the same, compiled; None to run it as it is.
         batched: which of the further `reads` have one row per sample.
         activation: path of the child that follows the addition, if one does.
@@ -53,7 +53,7 @@ class Step:
     """
 
     branch: Branch
-    function: Function
+    code: Code
     compiled: Function | None
     batched: tuple[bool, ...]
     activation: str | None
@@ -65,7 +65,7 @@ class Step:
         if options is None:
             return replace(self, compiled=None)
         shapes = tuple(parameter.shape for parameter in self.branch.parameters_of(block))
-        return replace(self, compiled=compiled(self.function, shapes, options))
+        return replace(self, compiled=compiled(self.code.function, shapes, options))
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class Program:
     """A block's forward for one pattern of call, as residual steps.
 
     Attributes:
-        main: everything but the branches, as `main(block, steps, *live)`.
+        main: everything but the branches, as a function `(block, steps, *live)`.
         steps: in program order.
     """
 
-    main: Function
+    main: Code
     steps: tuple[Step, ...]
 
     def run(
@@ -89,7 +89,7 @@ class Program:
         zero_grads: bool = False,
     ) -> Any:
         """Run `block` with one gate per step."""
-        return self.main(block, Run(block, self.steps, gates, zero_grads), *live)
+        return self.main.function(block, Run(block, self.steps, gates, zero_grads), *live)
 
     def compiled(self, block: nn.Module, options: dict[str, Any] | None) -> "Program":
         """Return the program with its branches compiled for blocks of the shape of `block`."""
@@ -124,7 +124,7 @@ class Run:
                 take_rows(value, gate.index) if batched else value
                 for value, batched in zip(reads, step.batched, strict=True)
             )
-        function = step.compiled or step.function
+        function = step.compiled or step.code.function
         return lambda x: function(self.block, x, *reads)
 
     def _passed_on(self, step: Step, base: Tensor) -> Tensor:

@@ -87,6 +87,18 @@ class Traced:
         for text, program in self.programs.items():
             self.programs[text] = program.compiled(block, options)
 
+    def single(self) -> tuple[Program, Call]:
+        """Return the one program of all patterns met so far, and a call of it.
+
+        Raises:
+            CannotTranslate: training and evaluation, or different calls, differ.
+        """
+        if len(set(self.texts.values())) != 1:
+            raise CannotTranslate("its forward depends on training mode or on its arguments")
+        ((pattern, _, _), text), *_ = self.texts.items()
+        live = tuple(object() for kind, _ in pattern[1] if kind is torch.Tensor)
+        return self.programs[text], Call(live, pattern)
+
     def _meet(self, block: nn.Module, call: Call, branches: int) -> str:
         """Follow a pattern that the example did not show."""
         twin = jiggled(block, self.original)
@@ -147,7 +159,7 @@ def _write(graph: fx.Graph, block: nn.Module, call: Call) -> Program:
 def _step(piece: Slice, block: nn.Module, values: dict[fx.Node, Any]) -> Step:
     return Step(
         branch=_describe(piece, block),
-        function=write_branch(piece, block),
+        code=write_branch(piece, block),
         compiled=None,
         batched=tuple(bool(read.meta["batched"]) for read in piece.reads[1:]),
         activation=str(piece.activation.target) if piece.activation else None,

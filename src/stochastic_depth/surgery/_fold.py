@@ -1,0 +1,75 @@
+"""Scale what a branch computes by scaling its last weights."""
+
+import torch
+from torch import fx, nn
+from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+
+from ._call import Call
+from ._sites import is_mask
+from ._trace import trace
+
+AFFINE = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
+    BatchNorm1d, BatchNorm2d, BatchNorm3d, nn.SyncBatchNorm,
+    nn.LayerNorm, nn.GroupNorm, nn.RMSNorm,
+)  # fmt: skip
+"""Layers whose output is proportional to their weight and bias."""
+
+TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+"""Modules whose output is proportional to their input; so are the operations below."""
+
+MOVES = {
+    "contiguous", "flatten", "getitem", "permute", "reshape", "roll",
+    "squeeze", "transpose", "unsqueeze", "view",
+}  # fmt: skip
+PRODUCTS = {"mul", "mul_"}
+
+
+def last_weights(graph: fx.Graph, owner: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that the output of `graph` is proportional to.
+
+    Args:
+        graph: of a branch, or of a module's forward.
+        owner: the module whose children and parameters the graph uses.
+
+    Returns:
+        The parameters; empty if none are known.
+    """
+    node = graph.output_node().args[0]
+    while isinstance(node, fx.Node):
+        name = getattr(node.target, "__name__", str(node.target))
+        if node.op == "call_module":
+            module = owner.get_submodule(str(node.target))
+            if not _is_transparent(module):
+                return _weights_of(module)
+        elif name in PRODUCTS:
+            factors = [n for n in node.all_input_nodes if n.op == "get_attr"]
+            return [owner.get_parameter(str(factor.target)) for factor in factors]
+        elif name not in MOVES:
+            return []
+        node = node.args[0]
+    return []
+
+
+def _weights_of(module: nn.Module) -> list[nn.Parameter]:
+    if type(module) in AFFINE:
+        return list(module.parameters())
+    if isinstance(module, nn.MultiheadAttention):
+        return list(module.out_proj.parameters())
+    if isinstance(module, nn.Sequential):
+        working = [child for child in module if not _is_transparent(child)]
+        return _weights_of(working[-1]) if working else []
+    return _weights_inside(module)
+
+
+def _weights_inside(module: nn.Module) -> list[nn.Parameter]:
+    """Return the last weights of a composite module, by following its forward."""
+    try:
+        graph = trace(module, Call.of((torch.empty(0),), {}))
+    except Exception:  # a forward that cannot be followed is one whose weights are unknown
+        return []
+    return last_weights(graph, module)
+
+
+def _is_transparent(module: nn.Module) -> bool:
+    return type(module) in TRANSPARENT or is_mask(module)
