@@ -73,3 +73,10 @@ def test_beta_and_branch_are_checked():
         network(beta=float("nan"))
     with pytest.raises(InvalidArgument, match="Did you mean 'res-3'"):
         network(branch="res3")
+
+
+def test_another_activation():
+    model = network(depth=1, branch="res-1", beta=0.0, activation=torch.tanh)
+    h = model.encoder(torch.ones(2, 12))
+    expected = h + torch.tanh(h) @ model.layer_weights()[0, 0].T
+    torch.testing.assert_close(model(torch.ones(2, 12)), model.decoder(expected))
