@@ -1,5 +1,6 @@
 """Runs in processes of their own: several at a time, none of which can take the others down."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -78,6 +79,9 @@ def _child(run_one: RunOne, job: Job) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what becomes of its runs.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    # Nothing the libraries have made is garbage. Searching it once takes as long as several
+    # epochs of a small network, and would be charged to whichever variant it hits.
+    gc.freeze()
     with job.log.open("a", encoding="utf-8") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
