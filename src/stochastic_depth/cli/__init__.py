@@ -72,7 +72,9 @@ def _options(function: Any, arguments: list[str]) -> dict[str, Any]:
     description, _, _ = (getdoc(function) or "").partition("\nArgs:")
     parser = new_parser(prog=f"sdepth {function.__name__}", description=description)
     parser.add_function_arguments(function, skip={"config"})
+    arguments = _named(function, arguments)
     if "config" not in signature(function).parameters:
+        arguments = [_underscored(argument) for argument in arguments]
         return parser.instantiate(parse(parser, arguments)).as_dict()
 
     from ..training import add_run_config, run_config
@@ -81,6 +83,22 @@ def _options(function: Any, arguments: list[str]) -> dict[str, Any]:
     namespace = parse(parser, [_long(argument) for argument in arguments])
     own = {name: namespace[name] for name in signature(function).parameters if name != "config"}
     return {"config": run_config(parser, namespace), **own}
+
+
+def _named(function: Any, arguments: list[str]) -> list[str]:
+    """Give its name to what the verb is about, which may be said first without an option."""
+    if not arguments or arguments[0].startswith("-"):
+        return arguments
+    first = next(iter(signature(function).parameters))
+    return [f"--{first}={arguments[0]}", *arguments[1:]]
+
+
+def _underscored(argument: str) -> str:
+    """Let options be written with hyphens: --image-size is --image_size."""
+    name, equals, value = argument.partition("=")
+    if not name.startswith("--"):
+        return argument
+    return f"--{name[2:].replace('-', '_')}{equals}{value}"
 
 
 def _long(argument: str) -> str:

@@ -90,7 +90,7 @@ class DepthConfig:
         self._check_level()
         # The rest is checked by what it is the argument of.
         if self.last is not None:
-            self._family(self.last)
+            self.family(self.last)
         self.curriculum_of(0.5)
 
     def _check_level(self) -> None:
@@ -114,9 +114,9 @@ class DepthConfig:
             InfeasibleBudget: the schedule cannot meet the budget.
         """
         if self.last is not None:
-            p = self._family(self.last)(num_blocks)
+            p = self.family(self.last)(num_blocks)
         elif self.budget is not None:
-            p = budgets.fit(self._family, num_blocks, self.budget, protected=protected)(num_blocks)
+            p = budgets.fit(self.family, num_blocks, self.budget, protected=protected)(num_blocks)
         else:
             p = schedules.fixed(self.probabilities or ())(num_blocks)
         return p if protected is None else p.masked_fill(protected, 1.0)
@@ -140,7 +140,8 @@ class DepthConfig:
         return kind(p, rescale=self.rescale)
 
     @property
-    def _family(self) -> Callable[[float], schedules.Schedule]:
+    def family(self) -> Callable[[float], schedules.Schedule]:
+        """The schedules that a survival probability in [0, 1] picks one of."""
         if self.schedule == "linear":
             return partial(schedules.linear, rule=self.rule)
         if self.schedule == "power":
