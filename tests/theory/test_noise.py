@@ -72,6 +72,8 @@ def test_lindeberg_ratio_between_its_ends():
     alone = torch.zeros(8, 1, 1)
     alone[3] = 2.0
     assert float(sd.theory.lindeberg_ratio(alone)) == 1
+    alone[4] = -1.0
+    assert float(sd.theory.lindeberg_ratio(alone)) == pytest.approx(4 / 5)
     torch.testing.assert_close(
         sd.theory.lindeberg_ratio(zeta_of()), sd.theory.lindeberg_ratio(-7 * zeta_of())
     )
