@@ -5,12 +5,12 @@ which mistakes that rules out.
 """
 
 from ._apply import apply
-from ._blocks import Block, Granularity, Transitions, find_blocks
 from ._controller import DroppedGrads, Ranks
-from ._extract import extract
 from ._gating import gated, gating
 from ._handle import Handle, handle
 from ._plan import Plan, plan
+from .extraction import extract
+from .finding import Block, Granularity, Transitions, find_blocks
 
 __all__ = [
     # look

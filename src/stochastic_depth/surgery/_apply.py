@@ -9,11 +9,11 @@ from .._checks import count, one_of
 from .._errors import Unsupported
 from ..blocks import Execution
 from ..gates import Per, Rescale
-from ._blocks import Anatomy, Granularity, Transitions
 from ._controller import DroppedGrads, Options, Ranks
 from ._handle import Handle
 from ._install import install, require_plain
 from ._survival import Survival, law_of, scheduled
+from .finding import Anatomy, Granularity, Transitions
 
 
 def apply(

@@ -12,8 +12,8 @@ from .._checks import fail, one_of
 from .._errors import NotInForward
 from ..blocks import Execution, Gate
 from ..gates import Law, Per, draw, stream
-from ._blocks import Anatomy, Block
 from ._pass import Pass, in_backward
+from .finding import Anatomy, Block
 
 DroppedGrads = Literal["none", "zero"]
 """Gradient of the parameters of a dropped branch: None, or zeros (Huang et al.)."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from ._controller import Controller
 from ._pass import first_tensor
-from ._translation import Translation
+from .translation import Translation
 
 SEAT = "_stochastic_depth_seat"
 CONTROLLER = "_stochastic_depth_controller"

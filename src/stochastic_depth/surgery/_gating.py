@@ -12,11 +12,11 @@ from .._checks import fail
 from .._errors import Unsupported
 from .._typing import Gates
 from ..gates import Deterministic
-from ._blocks import Anatomy
 from ._controller import Controller, Options
 from ._gated import CONTROLLER
 from ._install import install, uninstall
 from ._pass import Pass
+from .finding import Anatomy
 
 
 @contextmanager

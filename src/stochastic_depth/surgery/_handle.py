@@ -9,10 +9,10 @@ from .._checks import count, fail, probabilities, same_length
 from .._errors import InvalidArgument, Unsupported
 from .._typing import Gates, Probabilities
 from ..gates import Bernoulli, FixedDepth, Law
-from ._blocks import Block
 from ._controller import Controller
 from ._gated import CONTROLLER
 from ._install import compile_branches, uninstall
+from .finding import Block
 
 
 class Handle:

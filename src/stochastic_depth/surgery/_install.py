@@ -6,7 +6,6 @@ from torch import nn
 
 from .._errors import AlreadyApplied, Unsupported
 from ..gates import Law
-from ._blocks import Anatomy
 from ._controller import Controller, Options
 from ._gated import (
     CONTROLLER,
@@ -18,7 +17,8 @@ from ._gated import (
     is_gated,
     model_forward,
 )
-from ._sites import masks
+from .finding import Anatomy
+from .translation import masks
 
 
 def require_plain(model: nn.Module) -> None:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from .._checks import fail
 from .._typing import Costs, Probabilities
 from ..budgets import active_share
-from ._blocks import Anatomy, Block, Granularity, Transitions
 from ._gated import CONTROLLER
 from ._install import require_plain
 from ._survival import Survival, scheduled
+from .finding import Anatomy, Block, Granularity, Transitions
 
 
 @dataclass(frozen=True, eq=False)

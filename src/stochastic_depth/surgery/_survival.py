@@ -10,8 +10,8 @@ from .. import budgets, schedules
 from .._checks import fail, probabilities, same_length
 from .._typing import Probabilities
 from ..gates import Bernoulli, Law, Rescale
-from ._blocks import Anatomy
-from ._sites import masks
+from .finding import Anatomy
+from .translation import masks
 
 Survival = Law | Tensor | Iterable[float] | Callable[..., Any] | None
 """A law; probabilities (L,); a schedule, L -> (L,); with a budget a family of schedules,

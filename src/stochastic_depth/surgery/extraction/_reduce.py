@@ -8,11 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .._errors import Unsupported
-from ..blocks import Residual
-from ._call import Call
-from ._code import TAKE, Copies
-from ._program import Program, Step
+from ..._errors import Unsupported
+from ...blocks import Residual
+from ..translation import TAKE, Call, Copies, Program, Step
 
 
 class Bypass(nn.Module):

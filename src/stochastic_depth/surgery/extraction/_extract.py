@@ -7,18 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._checks import finite, same_length
-from .._errors import Unsupported
-from ..blocks import Residual
-from ._blocks import Anatomy, Granularity
+from ..._checks import finite, same_length
+from ..._errors import Unsupported
+from ...blocks import Residual
+from .._gated import CONTROLLER
+from .._install import uninstall
+from ..finding import Anatomy, Granularity, Unit
+from ..translation import CannotTranslate, Foreign, Step, masks
 from ._fold import last_weights
-from ._gated import CONTROLLER
-from ._install import uninstall
-from ._program import Step
 from ._reduce import Bypass, reduced
-from ._sites import masks
-from ._survey import Unit
-from ._traced import CannotTranslate, Traced
 
 
 def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> nn.Module:
@@ -90,7 +87,7 @@ def _own(block: nn.Module, gate: float) -> nn.Module | None:
 
 
 def _foreign(block: nn.Module, unit: Unit, gates: list[float]) -> nn.Module:
-    assert isinstance(unit.translation, Traced)  # noqa: S101  # the only other kind
+    assert isinstance(unit.translation, Foreign)  # noqa: S101  # the only other kind
     try:
         program, call = unit.translation.single()
     except CannotTranslate as error:

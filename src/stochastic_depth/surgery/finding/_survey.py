@@ -6,14 +6,19 @@ from typing import Any
 
 from torch import nn
 
-from ..blocks import Residual
-from ._call import Call
+from ...blocks import Residual
+from ..translation import (
+    Branch,
+    Call,
+    CannotTranslate,
+    Foreign,
+    NotResidual,
+    Own,
+    Translation,
+    branch_of,
+    sites,
+)
 from ._observe import observe
-from ._own import Own, branch_of
-from ._program import Branch
-from ._sites import sites
-from ._traced import CannotTranslate, NotResidual, Traced
-from ._translation import Translation
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def _own_unit(path: str, block: Residual) -> Unit:
 
 def _look_at(path: str, block: nn.Module, call: Call) -> Unit | Other:
     kind, marked = type(block).__name__, bool(sites(block))
-    translation = Traced(type(block))
+    translation = Foreign(type(block))
     try:
         branches = translation.prepare(block, call)
     except NotResidual as error:

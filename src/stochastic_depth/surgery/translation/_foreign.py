@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from .._errors import Unsupported
-from ..blocks import Gate
+from ..._errors import Unsupported
+from ...blocks import Gate
 from ._call import FIXED, Call
 from ._code import write_branch, write_main
 from ._joins import find_joins, is_parameter, may_join, module_of, parameter_count
@@ -28,7 +28,7 @@ class NotResidual(CannotTranslate):
 
 
 @dataclass
-class Traced:
+class Foreign:
     """The programs of one block: one per pattern of call, written when first met.
 
     A pattern is what the code path of a forward may depend on: which arguments are
@@ -130,8 +130,8 @@ class Traced:
         # Programs hold generated functions; another process writes its own.
         return {**vars(self), "texts": {}, "programs": {}}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Traced":
-        return Traced(self.original, dict(self.texts), dict(self.programs), self.options)
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Foreign":
+        return Foreign(self.original, dict(self.texts), dict(self.programs), self.options)
 
 
 def _graph(block: nn.Module, call: Call) -> fx.Graph:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..translation import isolated_rng
 from ._observe import evaluation_mode
-from ._verify import isolated_rng
 
 
 def count_flops(model: nn.Module, example: Any) -> Callable[[list[str]], float]:

@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from .._checks import one_of
-from .._errors import NothingToDrop
-from .._typing import Mask
+from ..._checks import one_of
+from ..._errors import NothingToDrop
+from ..._typing import Mask
+from ..translation import Branch
 from ._costs import count_flops
-from ._program import Branch
 from ._survey import Survey, Unit, survey
 
 Granularity = Literal["block", "branch"]

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils import _pytree as pytree
 
-from .._errors import Unsupported
+from ..._errors import Unsupported
 
 ROWS = 3
 """Batch size of examples; unlikely to be the size of anything that is not the batch."""
@@ -28,7 +29,8 @@ def example_inputs(model: nn.Module, example: Any | None) -> Iterator[tuple[Any,
             first layer and from the image size that torchvision and timm models carry.
     """
     if example is not None:
-        yield example if isinstance(example, tuple) else (example,)
+        inputs = example if isinstance(example, tuple) else (example,)
+        yield pytree.tree_map_only(Tensor, _varied, inputs)
         return
     first = _first_layer(model)
     if isinstance(first, nn.Linear):
@@ -60,6 +62,12 @@ def _sizes(model: nn.Module) -> Iterator[int | tuple[int, ...]]:
     if isinstance(configuration, dict) and "input_size" in configuration:
         yield tuple(configuration["input_size"][1:])
     yield from USUAL
+
+
+def _varied(x: Tensor) -> Tensor:
+    """Return noise for an example that says no more than its shape, such as zeros."""
+    says_nothing = x.is_floating_point() and x.numel() > 1 and bool((x == x.flatten()[0]).all())
+    return _noise(x, tuple(x.shape)) if says_nothing else x
 
 
 def _noise(like: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..blocks import Gate, Rows, residual_step, take_rows, with_zero_grads
+from ...blocks import Gate, Rows, residual_step, take_rows, with_zero_grads
 from ._code import Code, Function
 from ._compile import compiled
 from ._joins import ShortcutKind

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._errors import Unsupported
-from ._call import Call
+from ..._errors import Unsupported
+from ..translation import Call, cloned, isolated_rng
 from ._example import example_inputs
-from ._verify import cloned, isolated_rng
 
 
 def observe(

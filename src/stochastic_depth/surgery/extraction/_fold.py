@@ -4,9 +4,7 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
-from ._call import Call
-from ._sites import is_mask
-from ._trace import trace
+from ..translation import Call, is_mask, trace
 
 AFFINE = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,

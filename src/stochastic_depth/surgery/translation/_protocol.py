@@ -5,13 +5,13 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from ..blocks import Gate
+from ...blocks import Gate
 
 
 class Translation(Protocol):
     """A way to run a block under one gate per residual branch.
 
-    Two exist: `Own` for the project's `Residual`, `Traced` for foreign blocks. A model
+    Two exist: `Own` for the project's `Residual`, `Foreign` for foreign blocks. A model
     family that neither can follow gets a third.
 
     Attributes:

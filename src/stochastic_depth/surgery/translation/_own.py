@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ..blocks import Gate, Residual, with_zero_grads
+from ...blocks import Gate, Residual, with_zero_grads
 from ._joins import ShortcutKind
 from ._program import Branch, is_dropped
 
