@@ -128,9 +128,12 @@ def test_raster_of_a_draw_per_sample_is_as_dark_as_the_share(runs: Comparison) -
     assert drawn["depth"].to_list() == [0.5, 2.0, 2.0]
 
 
-@pytest.mark.parametrize(("steps", "drawn"), [(1, 1), (7, 7), (120, 120), (176_000, 120)])
-def test_raster_stays_light(steps: int, drawn: int) -> None:
-    found = charts.drawn_steps(steps)
+@pytest.mark.parametrize(
+    ("steps", "blocks", "drawn"),
+    [(1, 9, 1), (7, 9, 7), (120, 54, 120), (176_000, 54, 120), (900, 100, 80), (900, 600, 30)],
+)
+def test_raster_stays_light(steps: int, blocks: int, drawn: int) -> None:
+    found = charts.drawn_steps(steps, blocks)
     assert len(found) == drawn
     assert found[0] == 0
     assert found[-1] == steps - 1
@@ -178,3 +181,12 @@ def test_running_runs_are_drawn_as_far_as_they_came(tmp_path: Path) -> None:
     runs = comparison(tmp_path, seeds=(0,), status="running")
     assert charts.over_seeds(runs, "train_loss")["epoch"].max() == 12
     assert "seeds" not in {figure.name for figure in figures(runs)}
+
+
+def test_axis_fits_the_last_three_quarters_of_training() -> None:
+    table = pl.DataFrame({"epoch": [1, 2, 3, 4], "low": [80, 20, 10, 9], "high": [90, 30, 12, 11]})
+    low, high = charts.settled(table, zero=False)
+    assert low < 9 < 30 < high < 90
+    assert charts.settled(table, zero=True)[0] == 0
+    flat = pl.DataFrame({"epoch": [1], "low": [5.0], "high": [5.0]})
+    assert charts.settled(flat, zero=False) == [4, 6]

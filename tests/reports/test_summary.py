@@ -26,14 +26,14 @@ CASES = {
         [(5.0, 5.5), (5.0, 4.0), (6.0, 5.0)],
         "No clear difference in test error: stochastic was lower in 2 of 3 seeds, and "
         "constant − stochastic = +0.50 ± 0.87 points",
-        "would come up in 100 % of cases",
+        "The difference is within the spread of 3 seeds",
     ),
     "one seed": (
         [(5.0, 4.0)],
         "No clear difference in test error: stochastic was lower in 1 of 1 seed",
-        "1 seed cannot prove a difference",
+        "One seed cannot show",
     ),
-    "equal": ([(5.0, 5.0), (5.0, 5.0)], "No clear difference", "in 100 % of cases"),
+    "equal": ([(5.0, 5.0), (5.0, 5.0)], "No clear difference", "within the spread of 2 seeds"),
     "wins in all of many": (
         [(54.0 + k / 7, 51.0 + k / 5) for k in range(7)],
         "was lower than that of constant in 7 of 7 seeds",

@@ -1,13 +1,11 @@
 """`sdepth compare`: variants against each other, over several seeds."""
 
-import json as json_module
 import shlex
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
-from .. import experiments, reports, training
+from .. import experiments, training
+from ._outcome import show
 
 
 def compare(
@@ -38,24 +36,14 @@ def compare(
     Returns:
         0, or 1 if a run failed.
     """
-    console = Console()
     named = dict(experiments.parse_variant(text) for text in variants or [])
-    try:
-        comparison = experiments.compare(
-            config,
-            named or experiments.CONSTANT_AGAINST_STOCHASTIC,
-            range(config.seed, config.seed + seeds),
-            out,
-            processes=processes,
-            command=shlex.join(["sdepth", *sys.argv[1:]]),
-        )
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped. The same command goes on from here.")
-        raise
-    reports.print_comparison(comparison, console)
-    page = reports.write_page(comparison, out / "report.html")
-    console.print(f"Written to {page}", soft_wrap=True)
-    if json is not None:
-        text = json_module.dumps(experiments.results(comparison), indent=2)
-        json.write_text(f"{text}\n", encoding="utf-8")
+    comparison = experiments.compare(
+        config,
+        named or experiments.CONSTANT_AGAINST_STOCHASTIC,
+        range(config.seed, config.seed + seeds),
+        out,
+        processes=processes,
+        command=shlex.join(["sdepth", *sys.argv[1:]]),
+    )
+    show(comparison, out / "report.html", json)
     return int(bool(comparison.failures))

@@ -1,11 +1,10 @@
 """`sdepth report`: the page and the pictures of runs that are there already."""
 
-import json as json_module
 from pathlib import Path
 
-from rich.console import Console
-
-from .. import experiments, reports
+from .. import reports
+from ..experiments import Comparison
+from ._outcome import show
 
 
 def report(
@@ -24,15 +23,9 @@ def report(
     Returns:
         0.
     """
-    console = Console()
-    comparison = experiments.Comparison.read(*runs)
-    reports.print_comparison(comparison, console)
-    page = reports.write_page(comparison, out or runs[0] / "report.html")
-    console.print(f"Written to {page}", soft_wrap=True)
+    comparison = Comparison.read(*runs)
+    show(comparison, out or runs[0] / "report.html", json)
     if figures is not None:
         for figure in reports.figures(comparison):
             figure.save(figures)
-    if json is not None:
-        text = json_module.dumps(experiments.results(comparison), indent=2)
-        json.write_text(f"{text}\n", encoding="utf-8")
     return 0

@@ -35,29 +35,27 @@ def compare(
     """Train every variant with every seed and set the results side by side.
 
     One seed is one draw of images, initial weights and order of batches, which all variants
-    share; they are trained side by side or one right after the other. So differences, of
-    error and of time, can be taken seed by seed. Asking again goes on where it stopped:
-    finished runs are kept, others are resumed.
+    share; they train side by side or right after each other, so differences of error and of
+    time can be taken seed by seed. Asking again goes on where it stopped.
 
     Args:
         config: The recipe.
         variants: Overridden fields of each variant, by its name; the first is the baseline.
         seeds: Distinct seeds, at least 0.
         out: Directory for `VARIANT/seed-K/`, one run each.
-        processes: Runs at a time; by default one for each core, or one at a time on a GPU.
-            The cores are shared out evenly among them.
+        processes: Runs at a time, among which the cores are shared out; by default one for
+            each core, or one at a time on a GPU.
         command: The command line, to be recorded.
         console: Where progress is shown; the standard error by default.
         run_one: Does one run, in a process of its own.
 
     Returns:
-        The comparison of all runs of these variants and seeds that have begun.
+        The comparison of all runs in `out`.
 
     Raises:
-        InvalidArgument: A variant overrides a field that does not exist, or a seed is given
-            twice.
+        InvalidArgument: A variant overrides no field of a run, or a seed is given twice.
         RunDirectoryInUse: `out` holds runs of another configuration.
-        DataError: No run got as far as a record; the message says why the first did not.
+        DataError: No run began; the message says why the first did not.
     """
     check_variants(variants)
     _check_seeds(seeds)

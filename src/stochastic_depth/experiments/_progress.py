@@ -46,6 +46,8 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self._bars.stop()
+        if kind is KeyboardInterrupt:
+            self._bars.console.print("Stopped. Asking for the same again goes on from here.")
 
     def started(self, job: Job) -> None:
         """Show the bar of a run."""

@@ -39,6 +39,10 @@ CURVES = {
     ),
 }
 
+HOW_DRAWN = (
+    "Lines: mean; bands: lowest to highest seed; the axis fits the last three quarters of training."
+)
+
 
 def curve_figures(comparison: Comparison) -> Iterator[Figure]:
     """Yield the curves of every column that was measured."""
@@ -49,7 +53,7 @@ def curve_figures(comparison: Comparison) -> Iterator[Figure]:
         if column == "test_error" and _validated(comparison):
             marks = [charts.best_epochs(comparison)]
             sight += " Circles mark the epoch of lowest validation error of each run."
-        caption = f"{sight} Lines: mean; bands: lowest to highest seed. {provenance(comparison)}"
+        caption = f"{sight} {HOW_DRAWN} {provenance(comparison)}"
         chart = charts.curves(comparison, column, axis, *marks)
         yield Figure(column, title, caption, _ends(comparison, column, axis), chart)
 
@@ -57,7 +61,7 @@ def curve_figures(comparison: Comparison) -> Iterator[Figure]:
 def timing_figure(comparison: Comparison) -> Figure:
     """Return seconds per epoch beside the ideal."""
     caption = (
-        "Training alone, without evaluation. Dotted: the time of "
+        "Training alone, without evaluation. Dotted: the mean time of "
         f"{comparison.baseline} times the live share of the cost, which is what would be left "
         f"if a dropped block cost nothing. {_conditions(comparison)}"
     )

@@ -29,7 +29,7 @@ def _random_runs(comparison: Comparison) -> dict[str, list[RunRecord]]:
 
 def _raster(comparison: Comparison, run: RunRecord) -> Figure:
     gates = np.asarray(run.gates, dtype=float)
-    drawn, depths = len(charts.drawn_steps(len(gates))), gates.sum(axis=1)
+    drawn, depths = len(charts.drawn_steps(*gates.shape)), gates.sum(axis=1)
     caption = (
         f"Each column is one training step, each row one of the {run.num_blocks} blocks, the "
         "input at the top; a filled cell ran. The network is a different one in nearly every "

@@ -15,6 +15,7 @@ from ..experiments import (
 from ._words import counted, listing
 
 SIGNIFICANT = 0.05
+FEW = f"a p value is given from {LEAST_SEEDS_FOR_P} seeds on."
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,14 @@ def _certainty(difference: PairedDifference) -> str:
             f"Paired over {difference.n} seeds, two-sided: p = {listing(known)}. It speaks of "
             "other seeds, not of other data."
         )
+    if difference.n == 1:
+        return f"One seed cannot show how much of the difference is chance; {FEW}"
+    seeds = counted(difference.n, "seed")
+    if not _one_sided(difference):
+        return f"The difference is within the spread of {seeds}; {FEW}"
     return (
-        f"{counted(difference.n, 'seed').capitalize()} cannot prove a difference: if each seed "
-        "were the toss of a coin, so lopsided a count would come up in "
-        f"{100 * difference.p_by_luck:.0f} % of cases. A p value is given from "
-        f"{LEAST_SEEDS_FOR_P} seeds on."
+        f"{seeds.capitalize()} cannot prove a difference: if each seed were the toss of a coin, so "
+        f"one-sided a result would come up in {100 * difference.p_by_luck:.0f} % of cases; {FEW}"
     )
 
 

@@ -42,36 +42,14 @@ PAGE_COLOURS = {name: f"var({name})" for name in LIGHT}
 
 def configuration(colours: Mapping[str, str]) -> dict[str, Any]:
     """Return the Vega-Lite configuration in `colours`."""
-    ink, muted, line = colours["--ink"], colours["--muted"], colours["--line"]
+    ink, muted = colours["--ink"], colours["--muted"]
     return {
         "background": None,
         "aria": False,  # the figure has a description; a label on every mark is noise
         "font": FONT,
         "view": {"stroke": None},
         "range": {"category": [colours[name] for name in SERIES]},
-        "axis": {
-            "labelColor": muted,
-            "labelFontSize": 12,
-            "titleColor": ink,
-            "titleFontSize": 12,
-            "titleFontWeight": "normal",
-            "gridColor": line,
-            "domainColor": line,
-            "tickColor": line,
-        },
-        "axisX": {"grid": False, "titlePadding": 8},
-        # A title above the axis is read without turning the head.
-        "axisY": {
-            "titleAngle": 0,
-            "titleAlign": "left",
-            "titleAnchor": "end",
-            "titleBaseline": "bottom",
-            "titleX": 0,
-            "titleY": -10,
-            "domain": False,
-            "ticks": False,
-            "tickCount": 5,
-        },
+        **_axes(colours),
         "legend": {
             "orient": "top",
             "offset": 28,  # clears the title of the vertical axis
@@ -95,3 +73,28 @@ def configuration(colours: Mapping[str, str]) -> dict[str, Any]:
         "rule": {"color": muted},
         "text": {"color": ink},
     }
+
+
+def _axes(colours: Mapping[str, str]) -> dict[str, Any]:
+    line = colours["--line"]
+    both = {
+        "labelColor": colours["--muted"],
+        "labelFontSize": 12,
+        "titleColor": colours["--ink"],
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "gridColor": line,
+        "domainColor": line,
+        "tickColor": line,
+    }
+    # A title above the axis is read without turning the head.
+    above = {
+        "titleAngle": 0,
+        "titleAlign": "left",
+        "titleAnchor": "end",
+        "titleBaseline": "bottom",
+        "titleX": 0,
+        "titleY": -10,
+    }
+    vertical = above | {"domain": False, "ticks": False, "tickCount": 5}
+    return {"axis": both, "axisX": {"grid": False, "titlePadding": 8}, "axisY": vertical}

@@ -1,6 +1,6 @@
 """One chart per file, all in the house style; each takes records and gives an Altair chart."""
 
-from ._curves import best_epochs, curves, over_seeds
+from ._curves import best_epochs, curves, over_seeds, settled
 from ._depth import depth_histogram
 from ._raster import drawn_steps, raster
 from ._seeds import by_seed
@@ -16,6 +16,7 @@ __all__ = [
     "ideals",
     "over_seeds",
     "raster",
+    "settled",
     "survival",
     "timing",
 ]

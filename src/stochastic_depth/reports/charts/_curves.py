@@ -26,20 +26,38 @@ def curves(
         zero: Whether the vertical axis begins at zero.
 
     Returns:
-        The chart; each variant is a line (mean of its seeds) in a band (lowest to highest).
+        The chart; each variant is a line (mean of its seeds) in a band (lowest to highest). A
+        linear axis is scaled to the last three quarters of training, which would otherwise be
+        flat beside the first steps.
     """
-    scale = alt.Scale(type="log") if log else alt.Scale(zero=zero)
+    table = over_seeds(comparison, column)
+    epochs = max(run.config.get("epochs", run.epochs_done) for run in comparison.runs)
+    x = alt.X(
+        "epoch:Q",
+        title="epoch",
+        axis=alt.Axis(format="d", tickMinStep=1, tickCount=8),
+        scale=alt.Scale(domain=[0, epochs], nice=False),
+    )
+    scale = alt.Scale(type="log") if log else alt.Scale(domain=settled(table, zero=zero))
     axis = alt.Axis(grid=not log)  # a logarithmic axis would draw nine lines per decade
-    x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d"))
-    base = alt.Chart(over_seeds(comparison, column)).transform_filter(only_shown()).encode(x=x)
-    band = base.mark_area(opacity=0.18).encode(
+    base = alt.Chart(table).transform_filter(only_shown()).encode(x=x)
+    band = base.mark_area(opacity=0.18, clip=True).encode(
         y=alt.Y("low:Q", title=title, scale=scale, axis=axis), y2="high:Q", color=colour(comparison)
     )
-    line = base.mark_line(interpolate="linear").encode(
+    line = base.mark_line(clip=True).encode(
         y="mean:Q", color=colour(comparison), strokeDash=dash(comparison)
     )
-    layers = (band, line, *marks, *_hover(comparison, column, base))
-    return layered(comparison, *layers)
+    return layered(comparison, band, line, *marks, *_hover(comparison, column, base))
+
+
+def settled(table: pl.DataFrame, *, zero: bool) -> list[float]:
+    """Return the range of the bands over the last three quarters of training, with a margin."""
+    epochs = table["epoch"].to_numpy()
+    tail = epochs > epochs.max(initial=0) / 4
+    lows, highs = (table[name].cast(float).to_numpy()[tail] for name in ("low", "high"))
+    low, high = (0.0 if zero else lows.min()), highs.max()
+    margin = 0.05 * (high - low) or 1.0
+    return [float(max(0.0, low - margin)), float(high + margin)]
 
 
 def best_epochs(comparison: Comparison) -> alt.Chart:
@@ -58,7 +76,7 @@ def best_epochs(comparison: Comparison) -> alt.Chart:
     return (
         alt.Chart(pl.DataFrame(rows, schema=schema))
         .transform_filter(only_shown())
-        .mark_point(size=70, filled=False, strokeWidth=2, opacity=1)
+        .mark_point(size=70, filled=False, strokeWidth=2, opacity=1, clip=True)
         .encode(
             x="epoch:Q",
             y="test_error:Q",
@@ -111,7 +129,7 @@ def _hover(comparison: Comparison, column: str, base: alt.Chart) -> list[alt.Cha
         .encode(tooltip=tooltip)
         .add_params(near)
     )
-    points = base.mark_point(filled=True, size=50).encode(
+    points = base.mark_point(filled=True, size=50, clip=True).encode(
         y="mean:Q",
         color=colour(comparison),
         opacity=alt.condition(near, alt.value(1), alt.value(0)),

@@ -23,10 +23,18 @@ def depth_histogram(
     Returns:
         The chart: bars measured, points exact.
     """
-    x = alt.X("depth:Q", title="live blocks in a step", axis=alt.Axis(format="d", tickMinStep=1))
+    bars, points = _shares(realised), _probabilities(exact)
+    first = min([*bars["depth"], *points["depth"]]) - 0.5
+    last = max(run.num_blocks for run in comparison.runs) + 0.5
+    x = alt.X(
+        "depth:Q",
+        title="live blocks in a step",
+        axis=alt.Axis(format="d", tickMinStep=1),
+        scale=alt.Scale(domain=[first, last], nice=False, zero=False),
+    )
     key = alt.Legend(symbolType="square", symbolOpacity=1, values=list(realised))
     measured = (
-        alt.Chart(_shares(realised))
+        alt.Chart(bars)
         .transform_filter(only_shown())
         .mark_rect(opacity=0.55)
         .encode(
@@ -39,7 +47,7 @@ def depth_histogram(
         )
     )
     law = (
-        alt.Chart(_probabilities(exact))
+        alt.Chart(points)
         .transform_filter(only_shown())
         .mark_point(filled=True, size=45, opacity=1)
         .encode(x=x, y="share:Q", color=colour(comparison, key), tooltip=_tooltip("exact law, %"))

@@ -9,7 +9,9 @@ import polars as pl
 from ...experiments import Comparison
 from ._series import colour, only_shown, shown
 
-COLUMNS = 120  # so many that a column is still seen on a telephone, so few that a page is light
+# So many columns that the picture is dense, so few that each is seen on a telephone; fewer for
+# a network so deep that the page would grow heavy.
+COLUMNS, FEWEST_COLUMNS, CELLS = 120, 30, 8000
 
 
 def raster(comparison: Comparison, variant: str, gates: np.ndarray) -> alt.Chart:
@@ -25,7 +27,7 @@ def raster(comparison: Comparison, variant: str, gates: np.ndarray) -> alt.Chart
         paler shade is a smaller share of the samples.
     """
     num_steps, num_blocks = gates.shape
-    steps = drawn_steps(num_steps)
+    steps = drawn_steps(num_steps, num_blocks)
     width = num_steps / len(steps)
     y_axis = alt.Axis(title="block", grid=False, format="d", tickMinStep=1)
     x_axis = alt.Axis(title="training step", format="d")
@@ -55,9 +57,10 @@ def raster(comparison: Comparison, variant: str, gates: np.ndarray) -> alt.Chart
     )
 
 
-def drawn_steps(num_steps: int) -> np.ndarray:
+def drawn_steps(num_steps: int, num_blocks: int) -> np.ndarray:
     """Return the steps that are drawn: all of a short run, else some at even distances."""
-    return np.unique(np.linspace(0, num_steps - 1, min(COLUMNS, num_steps)).round().astype(int))
+    columns = max(FEWEST_COLUMNS, min(COLUMNS, CELLS // num_blocks))
+    return np.unique(np.linspace(0, num_steps - 1, min(columns, num_steps)).round().astype(int))
 
 
 def _live_stretches(gates: np.ndarray, steps: np.ndarray, width: float) -> pl.DataFrame:

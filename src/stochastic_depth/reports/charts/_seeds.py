@@ -19,7 +19,7 @@ def by_seed(comparison: Comparison) -> alt.LayerChart:
     schema = {"variant": pl.String, "seed": pl.Int64, "error": pl.Float64}
     data = pl.DataFrame(rows, schema=schema, orient="row").drop_nulls()
     base = alt.Chart(data).transform_filter(only_shown())
-    x = alt.X("error:Q", title=measure.title, scale=alt.Scale(zero=False))
+    x = alt.X("error:Q", title=measure.title, scale=alt.Scale(zero=False, padding=14))
     y = alt.Y("seed:O", title="seed", axis=alt.Axis(grid=False))
     span = base.mark_rule(strokeWidth=1.5, opacity=0.5).encode(
         x=alt.X("min(error):Q"), x2="max(error):Q", y=y

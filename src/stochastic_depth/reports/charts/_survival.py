@@ -14,7 +14,13 @@ def survival(comparison: Comparison) -> alt.LayerChart:
         The chart: lines wanted, open points realised, squares blocks that never drop.
     """
     base = alt.Chart(_rows(comparison)).transform_filter(only_shown())
-    x = alt.X("block:Q", title="block", axis=alt.Axis(format="d", tickMinStep=1))
+    num_blocks = max(run.num_blocks for run in comparison.runs)
+    x = alt.X(
+        "block:Q",
+        title="block",
+        axis=alt.Axis(format="d", tickMinStep=1),
+        scale=alt.Scale(domain=[0.5, num_blocks + 0.5], nice=False, zero=False),
+    )
     y = alt.Y("survival:Q", title="survival probability", scale=alt.Scale(domain=[0, 1]))
     wanted = base.mark_line().encode(
         x=x, y=y, color=colour(comparison), strokeDash=dash(comparison)
