@@ -22,6 +22,7 @@ def reproduce(
     profile: papers.Profile = "cpu",
     out: Path | None = None,
     seed: int = 0,
+    data: Path | None = None,
     list: bool = False,
     json: Path | None = None,
 ) -> int:
@@ -35,6 +36,9 @@ def reproduce(
         out: directory for result.json, data.parquet and figure.html, .svg, .png; ARTEFACT
             under the working directory by default.
         seed: all randomness is a function of it.
+        data: folder with the images, for artefacts that train on some; they are downloaded
+            otherwise. Training runs are kept in OUT/runs, and the same command goes on where
+            an earlier one stopped.
         list: name every artefact and leave.
         json: also write result.json here.
 
@@ -49,9 +53,9 @@ def reproduce(
         raise InvalidArgument(
             "artefact must be given; got none. `sdepth reproduce --list` names them."
         )
-    context = papers.Context(seed, _tracker(console))
-    result = papers.reproduce(papers.load(artefact), profile, context)
     directory = Path(artefact) if out is None else out
+    context = papers.Context(seed, _tracker(console), directory / "runs", data)
+    result = papers.reproduce(papers.load(artefact), profile, context)
     result.write(directory)
     if json is not None:
         text = json_module.dumps(result.record, indent=2, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -23,10 +24,15 @@ class Context:
     Args:
         seed: all randomness of the run is a function of it.
         track: passes an iterable on while showing how far it is, given a description.
+        directory: where training runs are kept, and found again by a later call; None
+            throws them away.
+        data: folder that holds the named data set; None downloads it where it is needed.
     """
 
     seed: int = 0
     track: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, description: items
+    directory: Path | None = None
+    data: Path | None = None
 
 
 @dataclass(frozen=True)
