@@ -13,6 +13,7 @@ from ._depth import DepthConfig
 from ._learning_rate import LearningRateConfig
 from ._load import add_run_config, load, override, recipes, run_config
 from ._module import Classifier
+from ._outlook import describe, outlook
 from ._prepare import Prepared, prepare
 from ._train import train
 from .callbacks import StochasticDepth
@@ -28,7 +29,9 @@ __all__ = [
     "RunConfig",
     "StochasticDepth",
     "add_run_config",
+    "describe",
     "load",
+    "outlook",
     "override",
     "prepare",
     "recipes",

@@ -27,15 +27,34 @@ class RunDirectory:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
 
+    def holds(self, config: RunConfig) -> bool:
+        """Return whether a run of `config` was begun here; if not, one may be.
+
+        Raises:
+            RunDirectoryInUse: the directory holds another configuration or other files.
+        """
+        if not self.path.exists():
+            return False
+        if not self.path.is_dir():
+            raise RunDirectoryInUse(f"{self.path} is a file. Pass a directory for the run.")
+        if (self.path / "config.yaml").exists():
+            self._check_same(config)
+            return True
+        if any(path.name != LOCK for path in self.path.iterdir()):
+            raise RunDirectoryInUse(
+                f"{self.path} must be empty or hold a run; it holds other files. "
+                "Pass another directory."
+            )
+        return False
+
     @contextmanager
     def claim(self, config: RunConfig) -> Iterator[None]:
         """Hold the directory for a run of `config`, which it may already have begun.
 
         Raises:
-            RunDirectoryInUse: the directory holds another configuration, other files, or a
-                run that another process is training.
+            RunDirectoryInUse: as `holds`, or another process trains here.
         """
-        self._check_ours()
+        self.holds(config)  # before anything is written
         self.path.mkdir(parents=True, exist_ok=True)
         # The system releases this lock with the process, however it ends.
         lock = FileLock(self.path / LOCK, timeout=0)
@@ -44,49 +63,35 @@ class RunDirectory:
         except Timeout as error:
             raise RunDirectoryInUse(self._busy()) from error
         try:
-            self._check_config(config.to_mapping())
+            if not self.holds(config):
+                text = yaml.safe_dump(config.to_mapping(), sort_keys=False)
+                write_text(self.path / "config.yaml", text)
             yield
         finally:
             lock.release()
 
     def read_run(self) -> dict[str, Any]:
-        """Return what `run.json` says, nothing before it is there."""
+        """Return what `run.json` says; nothing before there is one."""
         path = self.path / "run.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write `run.json`."""
         write_text(self.path / "run.json", json.dumps(run, indent=2) + "\n")
 
-    def _check_ours(self) -> None:
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise RunDirectoryInUse(f"{self.path} is a file. Pass a directory for the run.")
-        begun = (self.path / "config.yaml").exists() or (self.path / LOCK).exists()
-        if not begun and any(self.path.iterdir()):
+    def _check_same(self, config: RunConfig) -> None:
+        present = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        differences = list(_differences(present, config.to_mapping()))
+        if differences:
             raise RunDirectoryInUse(
-                f"{self.path} must be empty or hold a run; it holds other files. "
-                "Pass another directory."
-            )
-
-    def _check_config(self, wanted: Mapping[str, Any]) -> None:
-        path = self.path / "config.yaml"
-        if not path.exists():
-            write_text(path, yaml.safe_dump(dict(wanted), sort_keys=False))
-            return
-        present = yaml.safe_load(path.read_text())
-        if present != wanted:
-            fields = "; ".join(_differences(present, wanted))
-            raise RunDirectoryInUse(
-                f"{self.path} holds a run of another configuration: {fields}. "
-                "Pass another directory, or the same configuration to resume it."
+                f"{self.path} holds a run of another configuration: {'; '.join(differences)}. "
+                "Pass another directory, or the same configuration to go on with that run."
             )
 
     def _busy(self) -> str:
         pid = self.read_run().get("pid", "unknown")
         return (
-            f"{self.path} is being trained in by another process (pid {pid}). "
+            f"{self.path} is in use: process {pid} is training there. "
             "Wait for it, or pass another directory."
         )
 

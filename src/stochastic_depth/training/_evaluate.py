@@ -18,12 +18,12 @@ def evaluate(module: LightningModule, images: Batches) -> Score:
     Returns:
         Mean loss, and error in per cent.
     """
-    score = RunningScore(module.device)
+    score = RunningScore()
     was_training = module.training
     module.eval()
     with torch.no_grad(), module.trainer.precision_plugin.forward_context():
         for inputs, labels in images:
             logits = module(inputs)
-            score.add_batch(cross_entropy(logits, labels), logits, labels)
+            score.add(cross_entropy(logits, labels), logits, labels)
     module.train(was_training)
-    return score.score()
+    return score.read()

@@ -43,7 +43,7 @@ def fit(
         validation=_in_order(validation, config),
         test=_in_order(test, config),
         depth=_depth_record(prepared),
-        gradient=RunningGradient(_first_weight(prepared), device),
+        gradient=RunningGradient(_first_weight(prepared)),
         rate=prepared.rate,
         gates=gates,
     )

@@ -1,53 +1,15 @@
-"""Means over batches that stay on the device until they are asked for."""
+"""Means over the steps of an epoch that stay on the device until they are asked for.
 
+A step appends what it computed and adds nothing up: no step waits for the device, and
+a small network is not slowed by kernels of its bookkeeping.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-
-
-class RunningMean:
-    """Means of `size` quantities, read at leisure.
-
-    Adding never waits for the device, unlike a metric that returns a Python number at
-    every step.
-
-    Args:
-        size: number of quantities.
-        device: where they are added up.
-
-    Example:
-        >>> mean = RunningMean(1)
-        >>> mean.add(torch.tensor([3.0]), count=2)
-        >>> mean.read()
-        [1.5]
-    """
-
-    def __init__(self, size: int, device: torch.device | str = "cpu") -> None:
-        self.sums = torch.zeros(size, device=device)
-        self.count = 0
-
-    def add(self, sums: Float[Tensor, " size"], count: int) -> None:
-        """Add the sums of `count` observations."""
-        self.sums += sums
-        self.count += count
-
-    def read(self) -> list[float]:
-        """Return the means since the last reading, NaN without any. Waits for the device."""
-        means = (self.sums.double() / (self.count or torch.nan)).tolist()
-        self.sums.zero_()
-        self.count = 0
-        return means
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums."""
-        return {"sums": self.sums, "count": self.count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the sums of a checkpoint."""
-        self.sums.copy_(state["sums"])
-        self.count = state["count"]
 
 
 class Score(NamedTuple):
@@ -57,56 +19,81 @@ class Score(NamedTuple):
     error: float
 
 
-class RunningScore(RunningMean):
-    """Loss and error of a classifier.
-
-    Args:
-        device: where the batches are.
+class RunningScore:
+    """Loss and error of a classifier over batches.
 
     Example:
-        >>> score = RunningScore()
+        >>> running = RunningScore()
         >>> logits = torch.tensor([[2.0, 1.0], [2.0, 1.0]])
-        >>> score.add_batch(torch.tensor(0.5), logits, torch.tensor([0, 1]))
-        >>> score.score()
+        >>> running.add(torch.tensor(0.5), logits, torch.tensor([0, 1]))
+        >>> running.read()
         Score(loss=0.5, error=50.0)
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        super().__init__(2, device)
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []  # mean of each batch
+        self.wrong: list[Tensor] = []  # one boolean per image of each batch
 
-    def add_batch(
+    def add(
         self, loss: Float[Tensor, ""], logits: Float[Tensor, "N K"], labels: Int[Tensor, " N"]
     ) -> None:
-        """Add one batch, given its mean loss."""
-        wrong = (logits.argmax(1) != labels).sum()
-        self.add(torch.stack([loss.detach() * len(labels), wrong]), len(labels))
+        """Add a batch, given its mean loss."""
+        self.losses.append(loss.detach())
+        self.wrong.append(logits.argmax(1) != labels)
 
-    def score(self) -> Score:
-        """Return loss and error since the last reading. Waits for the device."""
-        loss, wrong = self.read()
-        return Score(loss, 100 * wrong)
+    def read(self) -> Score:
+        """Return the means over the images since the last reading. Waits for the device."""
+        sizes = torch.tensor([len(batch) for batch in self.wrong], dtype=torch.float64)
+        losses = torch.stack(_on_one_device(self.losses)).to("cpu", torch.float64)
+        error = torch.cat(_on_one_device(self.wrong)).to("cpu", torch.float64).mean()
+        self.losses, self.wrong = [], []
+        return Score(float(losses @ sizes / sizes.sum()), 100 * float(error))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the batches so far."""
+        return {"losses": self.losses, "wrong": self.wrong}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the batches of a checkpoint."""
+        self.losses, self.wrong = list(state["losses"]), list(state["wrong"])
 
 
-class RunningGradient(RunningMean):
+class RunningGradient:
     """Mean magnitude of the gradient of one weight, over the steps that gave it one.
 
     Args:
         weight: of the first convolution of the first residual block; None measures nothing.
-        device: where training runs.
 
     References:
         Huang et al. 2016, section 5 and figure 7.
     """
 
-    def __init__(self, weight: nn.Parameter | None, device: torch.device | str = "cpu") -> None:
-        super().__init__(1, device)
+    def __init__(self, weight: nn.Parameter | None) -> None:
         self.weight = weight
+        self.sums: list[Tensor] = []
 
-    def add_step(self) -> None:
-        """Add the gradient of one step."""
+    def add(self) -> None:
+        """Add the gradient that the weight has now."""
         if self.weight is not None and self.weight.grad is not None:
-            self.add(self.weight.grad.abs().mean(), 1)
+            self.sums.append(torch.linalg.vector_norm(self.weight.grad, 1))
 
-    def magnitude(self) -> float | None:
+    def read(self) -> float | None:
         """Return the mean since the last reading, None without any. Waits for the device."""
-        return self.read()[0] if self.count else None
+        if self.weight is None or not self.sums:
+            return None
+        sums = torch.stack(_on_one_device(self.sums))
+        self.sums = []
+        return float(sums.to("cpu", torch.float64).mean()) / self.weight.numel()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the steps so far."""
+        return {"sums": self.sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the steps of a checkpoint."""
+        self.sums = list(state["sums"])
+
+
+def _on_one_device(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Bring what came out of a checkpoint to where the rest is."""
+    return [tensor.to(tensors[-1].device) for tensor in tensors]

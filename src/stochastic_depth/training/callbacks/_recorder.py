@@ -55,7 +55,7 @@ class Recorder(Callback):
         self.gradient = gradient
         self.rate = rate
         self.gates = gates
-        self.score = RunningScore(gradient.sums.device)
+        self.score = RunningScore()
         self.history = History()
         self.watch = Stopwatch()
 
@@ -79,12 +79,12 @@ class Recorder(Callback):
     ) -> None:
         """Add one step, without waiting for the device."""
         step = trainer.global_step - 1
-        self.score.add_batch(outputs["loss"], outputs["logits"], batch[1])
+        self.score.add(outputs["loss"], outputs["logits"], batch[1])
         if self.gates is not None and (drawn := self.gates.handle.gates) is not None:
             self.depth.add(step, drawn)
         # A dropped block may have zeros for a gradient; they are not a measurement.
         if self.depth.active[step, :1].any():
-            self.gradient.add_step()
+            self.gradient.add()
         every = self.config.evaluate_every_steps
         if every is not None and trainer.global_step % every == 0:
             with self.watch.paused():
@@ -117,7 +117,7 @@ class Recorder(Callback):
         self.history.evaluations.append(evaluation)
 
     def _train_columns(self, trainer: Trainer) -> Row:
-        score, gradient = self.score.score(), self.gradient.magnitude()
+        score, gradient = self.score.read(), self.gradient.read()
         seconds = self.watch.read()
         check_finite("training loss", score.loss, trainer.global_step)
         return {
