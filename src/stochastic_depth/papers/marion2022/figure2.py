@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 from torch import Tensor
+from torch.distributions import LogNormal
 
 from ... import theory
 from ...models import depth_scale, weights
@@ -87,33 +88,44 @@ def _measurements(data: pl.DataFrame, settings: Settings) -> dict[str, Measureme
 
 def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     law = theory.limit_law(settings.width)
-    edges = np.linspace(0, float(law.icdf(law.mean.new_tensor(0.9995))), 61)
-    middles, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
-    bars = pl.concat(
-        [
-            pl.DataFrame(
-                {"ratio": middles, "density": _density(data, quantity, edges)}
-            ).with_columns(quantity=pl.lit(quantity))
-            for quantity in QUANTITIES
-        ]
+    low, high = (float(law.icdf(law.mean.new_tensor(share))) for share in (0.0005, 0.9995))
+    edges = np.linspace(low, high, 61)
+    curves = {"limit law": _exact_density(law, edges)}
+    curves |= {quantity: _density(data, quantity, edges) for quantity in QUANTITIES}
+    table = pl.concat(
+        pl.DataFrame({"ratio": (edges[1:] + edges[:-1]) / 2, "density": density}).with_columns(
+            curve=pl.lit(name)
+        )
+        for name, density in curves.items()
     )
-    exact = law.log_prob(law.mean.new_tensor(middles)).exp().numpy()
-    curve = pl.DataFrame({"ratio": middles, "density": exact})
-    x = alt.X("ratio:Q", title="squared norm ratio over the network")
-    measured = (
-        alt.Chart(bars)
-        .mark_line(interpolate="step")
-        .encode(x=x, y=alt.Y("density:Q", title="density"), color=alt.Color("quantity:N"))
-    )
-    limit = (
-        alt.Chart(curve).mark_line(strokeDash=[4, 3], color="#767676").encode(x=x, y="density:Q")
+    names = alt.Scale(domain=list(curves))
+    key = alt.Legend(symbolType="stroke", symbolOpacity=1)
+    chart = (
+        alt.Chart(table)
+        .mark_line()
+        .encode(
+            x=alt.X("ratio:Q", title="squared norm ratio", scale=alt.Scale(zero=False)),
+            y=alt.Y("density:Q", title="density"),
+            color=alt.Color("curve:N", scale=names, legend=key),
+            strokeDash=alt.StrokeDash(
+                "curve:N",
+                scale=alt.Scale(domain=list(curves), range=[[6, 3], [1, 0], [1, 0]]),
+                legend=key,
+            ),
+        )
     )
     caption = (
         f"||h_L||^2/||h_0||^2 and ||p_0||^2/||p_L||^2 over {settings.draws:,} res-3 networks of "
-        f"width {settings.width} and depth {settings.depth}, a = 1/sqrt(L); bins of {width:.2f}. "
-        "Dashed: the log-normal law of the limit, from its closed form."
+        f"width {settings.width} and depth {settings.depth}, a = 1/sqrt(L), in bins of "
+        f"{edges[1] - edges[0]:.3f}. Dashed: the log-normal law of the limit, in closed form."
     )
-    return Figure("figure2", "Norm ratios at beta = 1/2", caption, caption, measured + limit)
+    return Figure("figure2", "Norm ratios at beta = 1/2", caption, caption, chart)
+
+
+def _exact_density(law: LogNormal, edges: np.ndarray) -> np.ndarray:
+    """Return the average density of the limit law in each bin."""
+    distribution = law.cdf(law.mean.new_tensor(edges)).numpy()
+    return np.diff(distribution) / np.diff(edges)
 
 
 def _density(data: pl.DataFrame, quantity: str, edges: np.ndarray) -> np.ndarray:
