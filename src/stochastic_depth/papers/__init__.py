@@ -7,7 +7,6 @@ be told that the file exists. A module whose name begins with an underscore is n
 
 from ._artefact import Artefact, Context, Outcome, Profile
 from ._claim import Claim, Measurement, Verdict
-from ._provenance import hardware, versions
 from ._registry import load, titles
 from ._result import Result, reproduce
 
@@ -25,7 +24,4 @@ __all__ = [
     "load",
     "reproduce",
     "titles",
-    # on what, with what
-    "hardware",
-    "versions",
 ]

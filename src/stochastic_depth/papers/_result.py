@@ -10,10 +10,10 @@ from typing import Any
 
 import vl_convert
 
+from .._provenance import hardware, versions
 from ..reports import Figure
+from ..training._files import atomic_write
 from ._artefact import Artefact, Context, Outcome, Profile
-from ._provenance import hardware, versions
-from ._write import write_bytes
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,17 @@ class Result:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         figure = self.outcome.figure
-        write_bytes(directory / "data.parquet", _parquet(self.outcome))
-        write_bytes(directory / "figure.html", _html(figure).encode())
-        write_bytes(directory / "figure.svg", figure.svg().encode())
-        write_bytes(directory / "figure.png", figure.png())
         text = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
-        write_bytes(directory / "result.json", f"{text}\n".encode())
+        contents = {
+            "data.parquet": _parquet(self.outcome),
+            "figure.html": _html(figure).encode(),
+            "figure.svg": figure.svg().encode(),
+            "figure.png": figure.png(),
+            "result.json": f"{text}\n".encode(),
+        }
+        for name, content in contents.items():
+            with atomic_write(directory / name) as file:
+                file.write(content)
 
 
 def reproduce(
@@ -86,7 +91,7 @@ def reproduce(
         "seed": context.seed,
         "seconds": round(time.perf_counter() - start, 3),
         "hardware": hardware(),
-        "versions": versions(),
+        "versions": versions("numpy", "scipy"),
         "claims": artefact.judged(outcome, profile),
         "notes": list(outcome.notes),
     }
