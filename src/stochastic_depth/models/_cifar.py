@@ -92,7 +92,11 @@ class CifarResNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "N C H W"], gates: Gates | None = None
     ) -> Float[Tensor, "N K"]:
-        """Return the logits; `gates` of shape (L,) or (L, N), all ones by default."""
+        """Return the logits; `gates` of shape (L,) or (L, N), all ones by default.
+
+        Raises:
+            InvalidArgument: gates of another shape.
+        """
         x = run_chain(self.blocks, self.stem(x), gates)
         return self.head(self.pool(x).flatten(1))
 

@@ -48,7 +48,8 @@ class VanillaResNet(nn.Module):
         self, depth: int, width: int, inputs: int, outputs: int, stable: bool = True
     ) -> None:
         super().__init__()
-        scale = 1 / math.sqrt(count("depth", depth)) if stable else 1.0
+        depth = count("depth", depth)
+        scale = 1 / math.sqrt(depth) if stable else 1.0
         self.encoder = nn.Linear(count("inputs", inputs), count("width", width), bias=False)
         self.blocks = nn.ModuleList(
             Residual(nn.Sequential(nn.ReLU(), nn.Linear(width, width, bias=False)), scale=scale)
@@ -60,7 +61,11 @@ class VanillaResNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "N inputs"], gates: Gates | None = None
     ) -> Float[Tensor, "N outputs"]:
-        """Return the output; `gates` of shape (L,) or (L, N), all ones by default."""
+        """Return the output; `gates` of shape (L,) or (L, N), all ones by default.
+
+        Raises:
+            InvalidArgument: gates of another shape.
+        """
         y = run_chain(self.blocks, self.encoder(x), gates)
         return self.decoder(torch.relu(y))
 

@@ -15,6 +15,8 @@ from ._process import WeightProcess
 # cancellation than its series loses to truncation.
 SERIES_LAG = 100
 
+HURST_REMEDY = "1/2 is independent layers; for nearly constant ones pass 0.97 or use smooth."
+
 
 class StationaryProcess(WeightProcess):
     """Abstract Gaussian process given by its autocovariance."""
@@ -122,6 +124,3 @@ class Smooth(StationaryProcess):
     def reach(self, depth: int) -> int:
         # exp(-9^2/2) is below the rounding of float64: wrapping round there is exact.
         return max(depth, int(9 * self.length_scale * depth) + 1)
-
-
-HURST_REMEDY = "1/2 is independent layers; for nearly constant ones pass 0.97 or use smooth."
