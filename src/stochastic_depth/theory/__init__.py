@@ -29,6 +29,7 @@ from ._curvature import Curvature, curvature, regularizer
 from ._discrepancies import discrepancies
 from ._estimate import Estimate
 from ._expected_loss import expected_loss
+from ._first_order import first_order_change
 from ._growth import Growth, growth_rate, measured_growth, predicted_growth
 from ._hidden import gradient_norms, hidden_states, loss_gradient
 from ._minimisers import min_regularization
@@ -90,6 +91,7 @@ __all__ = [
     "classify",
     "critical_exponent",
     "expected_change",
+    "first_order_change",
     "limit_law",
     "log_norm_growth",
     "regime",

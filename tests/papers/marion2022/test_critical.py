@@ -1,8 +1,15 @@
 """The critical exponent from the slope in depth."""
 
+import pytest
 import torch
 
-from stochastic_depth.papers.marion2022._critical import Sizes, Survival, critical_beta, masks
+from stochastic_depth.papers.marion2022._critical import (
+    Sizes,
+    Survival,
+    critical_beta,
+    first_order_exponent,
+    masks,
+)
 
 
 def test_it_is_one_half_for_independent_weights_and_does_not_move_under_masks():
@@ -25,3 +32,11 @@ def test_masks_have_their_survival():
     assert abs(float((drawn > 0).float().mean()) - 0.8) < 0.012
     assert masks(None, 500, 40, seed=2) is None
     assert torch.equal(drawn, masks(Survival(0.8, "train"), 500, 40, seed=2))
+
+
+def test_the_exponent_to_first_order_falls_short_of_its_limit_and_more_so_under_masks():
+    sizes = Sizes(depths=(100, 800))
+    plain = first_order_exponent(0.7, sizes)
+    masked = first_order_exponent(0.7, sizes, Survival(0.5, "test"))
+    assert masked < plain < 0.7
+    assert first_order_exponent(0.5, sizes, Survival(0.3, "train")) == pytest.approx(0.5)

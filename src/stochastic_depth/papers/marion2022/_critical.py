@@ -89,6 +89,23 @@ def _change(
     return change_by_beta(weights.fractional(hurst), betas, networks, seed, drawn).log10.mean(2)
 
 
+def first_order_exponent(hurst: float, sizes: Sizes, survival: Survival | None = None) -> float:
+    """Return the exponent in these depths of the change to first order, at beta = 0.
+
+    It tends to max(1/2, H) as depths grow; at finite depth it is what to expect in its place.
+    """
+    process = weights.fractional(hurst)
+    logs = [
+        theory.first_order_change(
+            1.0, process.covariance(depth), survival.law(depth) if survival else None
+        )
+        for depth in sizes.depths
+    ]
+    places = [math.log10(depth) for depth in sizes.depths]
+    exact = [0.0] * len(places)
+    return theory.fit_slope(places, [math.log10(x) / 2 for x in logs], exact).value
+
+
 def masks(survival: Survival | None, depth: int, draws: int, seed: int) -> Tensor | None:
     """Return gates (L, draws), or None for all ones."""
     if survival is None:

@@ -10,7 +10,7 @@ from ... import theory
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
-from ._critical import Sizes, critical_beta
+from ._critical import Sizes, critical_beta, first_order_exponent
 
 SOURCE = "Marion et al. 2022, section on intermediate regimes"
 HURST = tuple(round(0.1 * k, 1) for k in range(1, 10))
@@ -35,6 +35,9 @@ def run(settings: Settings, context: Context) -> Outcome:
         if found is not None:
             n = settings.sizes.draws * len(settings.sizes.depths)
             measurements[_name(hurst)] = Measurement(found.value, found.standard_error, n)
+            # The claim about finite depth, whose expectation depends on the depths.
+            excess = found.value - first_order_exponent(hurst, settings.sizes)
+            measurements[_excess(hurst)] = Measurement(excess, found.standard_error, n)
             rows.append((hurst, found.value, found.low, found.high))
     columns_ = ["hurst", "beta", "low", "high"]
     data = pl.DataFrame(rows, schema=dict.fromkeys(columns_, pl.Float64), orient="row")
@@ -70,12 +73,24 @@ def _name(hurst: float) -> str:
     return f"critical exponent at H = {hurst:g}"
 
 
+def _excess(hurst: float) -> str:
+    return f"the same less its value to first order at these depths, H = {hurst:g}"
+
+
 ARTEFACT = Artefact(
     name="marion2022/critical_exponent",
     source=SOURCE,
-    claims=tuple(
-        Claim(_name(h), theory.critical_exponent(h), "max(1/2, H), derived", tolerance=TOLERANCE)
-        for h in HURST
+    claims=(
+        *(
+            Claim(
+                _name(h), theory.critical_exponent(h), "max(1/2, H), derived", tolerance=TOLERANCE
+            )
+            for h in HURST
+        ),
+        *(
+            Claim(_excess(h), 0.0, "first-order closed form, derived", tolerance=TOLERANCE)
+            for h in HURST
+        ),
     ),
     profiles={
         "smoke": Settings(Sizes(depths=(20, 80), width=10, draws=4, inputs=2)),

@@ -13,7 +13,7 @@ from ...models import depth_scale, scaled_states, weights
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
-from ._critical import Sizes, Survival, critical_beta, masks
+from ._critical import Sizes, Survival, critical_beta, first_order_exponent, masks
 from ._map import Networks, change_by_beta, crossing
 from ._networks import draw_ends
 
@@ -48,6 +48,9 @@ def run(settings: Settings, context: Context) -> Outcome:
                 n = settings.sizes.draws * len(settings.sizes.depths)
                 name = _critical(survival, hurst)
                 measurements[name] = Measurement(found.value, found.standard_error, n)
+                excess = found.value - first_order_exponent(hurst, settings.sizes, survival)
+                name = _excess(survival, hurst)
+                measurements[name] = Measurement(excess, found.standard_error, n)
     data = pl.concat(tables)
     return Outcome(measurements, data, _figure(data, settings))
 
@@ -121,6 +124,10 @@ def _critical(survival: Survival | None, hurst: float) -> str:
     return f"critical exponent at H = {hurst:g}, {_label(survival)}"
 
 
+def _excess(survival: Survival | None, hurst: float) -> str:
+    return f"the same less its value to first order, H = {hurst:g}, {_label(survival)}"
+
+
 def _claims() -> tuple[Claim, ...]:
     growth = (
         Claim(_growth(survival), math.exp(q / 2) - 1, "limit e^(E d^2/2) - 1, derived", tolerance=t)
@@ -136,7 +143,12 @@ def _claims() -> tuple[Claim, ...]:
         for survival in SURVIVALS[1:]
         for h in HURST
     )
-    return (*growth, *critical)
+    finite = (
+        Claim(_excess(survival, h), 0.0, "first-order closed form, derived", tolerance=0.05)
+        for survival in SURVIVALS[1:]
+        for h in HURST
+    )
+    return (*growth, *critical, *finite)
 
 
 ARTEFACT = Artefact(
