@@ -80,7 +80,7 @@ def finite(field: str, values: Tensor | Iterable[float]) -> Tensor:
 
 
 def costs(values: Tensor | Iterable[float] | None, num_blocks: int) -> Tensor:
-    """Return block costs as a positive float64 vector (L,); `None` means all equal."""
+    """Return block costs relative to the largest, float64 (L,); `None` means all equal."""
     if values is None:
         return torch.ones(num_blocks, dtype=torch.float64)
     vector = same_length("costs", finite("costs", values), num_blocks)
@@ -90,7 +90,7 @@ def costs(values: Tensor | Iterable[float] | None, num_blocks: int) -> Tensor:
     if vector.max() > 1e12 * vector.min():
         ratio = f"a ratio of {float(vector.max() / vector.min()):g}"
         raise fail("costs", "within a factor of 1e12 of each other", ratio)
-    return vector
+    return vector / vector.max()  # in any unit their sum is finite
 
 
 def mask(field: str, values: Tensor | Iterable[bool] | None, num_blocks: int) -> Tensor:

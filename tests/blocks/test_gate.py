@@ -56,3 +56,16 @@ def test_executions_that_cannot_serve_the_gates_are_refused():
         lower(torch.ones(2, 3, 4))
     with pytest.raises(sd.InvalidArgument, match="execution must be one of .* Did you mean 'skip'"):
         lower(torch.ones(2), "skipp")
+
+
+def test_gates_are_sent_where_the_network_computes():
+    masked = lower(torch.rand(2, 3), "mask", device="meta")
+    assert [gate.device.type for gate in masked] == ["meta", "meta"]
+    (rows,) = lower(torch.tensor([[0.0, 1.0, 2.0]]), device="meta")
+    assert rows.index.device.type == "meta"
+    assert rows.weight(torch.empty(2, 5, device="meta")).shape == (2, 1)
+
+
+def test_negative_gates_are_no_zeros():
+    (gate,) = lower(torch.tensor([[0.0, -1.0, 1.0]]))
+    assert (gate.index.tolist(), gate.scale.tolist()) == ([1, 2], [-1.0, 1.0])

@@ -3,6 +3,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
+import stochastic_depth as sd
 from stochastic_depth.blocks import replace_rows, take_rows
 
 SHAPES = {
@@ -87,3 +88,81 @@ def test_nested_and_repeated_use():
         for replace in (replace_rows, plain)
     )
     assert_close(ours, theirs)
+
+
+def test_a_batch_that_starts_inside_its_storage():
+    x = torch.randn(9, 3)[3:]
+    assert torch.equal(take_rows(x, index), x[index])
+    assert torch.equal(replace_rows(x, index, torch.sin)[index], x[index].sin())
+
+
+@pytest.mark.parametrize("rows", [[0], [3], [0, 1, 2, 3, 4, 5]])
+def test_one_sample_and_all_samples(rows):
+    x, at = batch("image"), torch.tensor(rows)
+    out = replace_rows(x, at, torch.sin)
+    expected = torch.index_copy(x, 0, at, torch.sin(x[at]))
+    assert torch.equal(out, expected)
+    ours, theirs = (torch.autograd.grad(v.square().sum(), x) for v in (out, expected))
+    assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(6, 0), (6, 2, 0)])
+def test_samples_without_elements(shape):
+    x = torch.ones(shape, requires_grad=True)
+    for out in (take_rows(x, index), replace_rows(x, index, torch.sin)):
+        out.sum().backward()
+        assert x.grad.shape == shape
+
+
+@pytest.mark.parametrize("shape", LAYOUTS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_activations_and_gradients_stay_in_the_layout_of_the_batch(shape, reverse):
+    # The gradient arrives in the other layout; `seen` gets it as it is inside and below.
+    layout, other = LAYOUTS[shape], torch.contiguous_format
+    layout, other = (other, layout) if reverse else (layout, other)
+    x, seen = batch(shape, layout), []
+    stream = x * 1
+    stream.register_hook(lambda grad: seen.append(grad))
+
+    def function(rows):
+        out = rows * 2
+        out.register_hook(lambda grad: seen.append(grad))
+        seen.extend([rows, out])
+        return out
+
+    for out in (replace_rows(stream, index, function), take_rows(stream, index)):
+        grad = torch.ones_like(out).contiguous(memory_format=other)
+        out.backward(grad, retain_graph=True)
+        seen.append(out)
+    assert len(seen) == 7
+    assert all(tensor.is_contiguous(memory_format=layout) for tensor in seen)
+
+
+def test_a_graph_that_is_kept_gives_the_same_gradients_again():
+    x = batch("tokens")
+    out = replace_rows(x, index, torch.exp).square().sum()
+    first, second = (torch.autograd.grad(out, x, retain_graph=True) for _ in range(2))
+    assert torch.equal(first[0], second[0])
+
+
+def test_a_function_that_cuts_the_graph_passes_no_gradient():
+    x = batch("matrix")
+    replace_rows(x, index, lambda rows: rows.detach()).sum().backward()
+    assert x.grad[:, 0].tolist() == [0, 1, 0, 1, 1, 0]
+
+
+def test_a_batch_without_gradient_reaches_the_parameters():
+    x, layer = torch.randn(6, 3), torch.nn.Linear(3, 3)
+    replace_rows(x, index, layer).sum().backward()
+    assert_close(layer.weight.grad, x[index].sum(0).expand(3, 3))
+
+
+def test_inference_mode():
+    with torch.inference_mode():
+        x = torch.randn(6, 3)
+        assert torch.equal(replace_rows(x, index, torch.sin)[index], x[index].sin())
+
+
+def test_a_function_that_changes_the_shape_is_refused():
+    with pytest.raises(sd.InvalidArgument, match=r"function\(rows\) must be of shape \(3, 2, 3\)"):
+        replace_rows(batch("tokens"), index, lambda rows: rows.transpose(1, 2))

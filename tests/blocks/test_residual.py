@@ -189,6 +189,14 @@ def test_what_is_not_finite_in_a_dropped_branch_never_leaks(execution):
     assert x.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_what_is_not_finite_in_a_branch_that_runs_is_not_hidden(execution):
+    x = torch.tensor([[-1.0, 2.0], [0.0, 2.0]])
+    gates = torch.ones(1) if EXECUTIONS[execution] == 1 else torch.tensor([[1.0, 0.0]])
+    out = Toy(nn.ModuleList([Residual(Poison())]))(x, gates, execution)
+    assert out[0].isfinite().tolist() == [False, True]
+
+
 def test_a_mask_has_the_right_derivative_in_the_gates():
     model, x = network(), images().detach()
     for gates in (torch.ones(L), torch.zeros(L), torch.rand(L, N)):
@@ -291,3 +299,102 @@ def test_residual_prints_its_scale_only_where_there_is_one():
 def test_residual_step_is_what_residual_runs():
     branch, x = nn.Linear(3, 3), torch.randn(2, 3)
     assert_close(Residual(branch, scale=2.0)(x, 0.5), residual_step(x, branch, 0.5, scale=2.0))
+
+
+@pytest.mark.parametrize("activated", [True, False])
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_the_activation_is_applied_once(execution, activated):
+    # Not idempotent, unlike a ReLU; it keeps x, which is positive, as `activated` promises.
+    x, branch = torch.rand(3, 2), lambda v: -3 * v
+    block = Residual(branch, activation=nn.LeakyReLU(0.5), activated=activated)
+    for gates in (torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([[1.0, 0.0, 1.0]])):
+        if gates.ndim <= EXECUTIONS[execution]:
+            (gate,) = lower(gates, execution)
+            d = gates.T if gates.ndim == 2 else gates
+            assert_close(block(x, gate), torch.where(d == 1, -x, x))
+
+
+@pytest.mark.parametrize("activated", [True, False])
+def test_a_dropped_block_applies_its_activation_unless_promised_away(activated):
+    x = torch.tensor([[-1.0, 2.0], [-3.0, 4.0]])
+    block = Residual(torch.neg, activation=nn.ReLU(), activated=activated)
+    passed_on = x if activated else x.relu()
+    assert torch.equal(block(x, 0.0), passed_on)
+    assert torch.equal(block(x, Rows(torch.tensor([1]), 1.0))[0], passed_on[0])
+
+
+@pytest.mark.parametrize("gate", [0.0, 1.0, Rows(torch.tensor([0]), 1.0), torch.zeros(2)], ids=str)
+def test_an_activation_in_place_spares_the_input(gate):
+    x = torch.tensor([[-1.0, 2.0], [-3.0, 4.0]], requires_grad=True)
+    before = x.detach().clone()
+    block = Residual(torch.neg, shortcut=nn.Identity(), activation=nn.ReLU(inplace=True))
+    block(x, gate).sum().backward()
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_a_stream_in_half_precision_stays_so(execution):
+    model, x = Toy(convolutional(2)).bfloat16(), torch.rand(4, 4, 5, 5).bfloat16()
+    gates = torch.tensor([1.25, 0.0])
+    gates = gates if execution == "skip" else gates[:, None] * torch.tensor([1.0, 0.5, 0.0, 1.0])
+    out = model(x, gates, execution)
+    assert out.dtype == torch.bfloat16
+    assert_close(out.float(), model.float()(x.float(), gates, "mask"), atol=0.05, rtol=0.05)
+
+
+def plain_mask(model, x, gates):
+    """The equation with nothing cut off, for a chain without activations."""
+    for block, gate in zip(model.blocks, gates, strict=True):
+        x = x + block.scale * gate * block.branch(x)
+    return x
+
+
+def small():
+    return Toy(convolutional(3, activation=False)).double(), torch.rand(2, 4, 2, 2).double()
+
+
+def test_second_derivatives_in_the_gates():
+    model, x = small()
+    for gates in (torch.zeros(3), torch.tensor([1.0, 0.0, 0.5])):
+        ours, theirs = (
+            torch.autograd.functional.hessian(f, gates.double())
+            for f in (
+                lambda d: model(x, d, "mask").square().sum(),
+                lambda d: plain_mask(model, x, d).square().sum(),
+            )
+        )
+        assert_close(ours, theirs)
+
+
+# Forward mode makes torch script its decompositions.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
+def test_masks_under_function_transforms():
+    model, x = small()
+    gates = torch.tensor([[0.0, 1.0, 0.5], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]).double()
+
+    def ours(d):
+        return model(x, d, "mask").square().sum()
+
+    def theirs(d):
+        return plain_mask(model, x, d).square().sum()
+
+    expected = torch.stack([torch.func.grad(theirs)(d) for d in gates])
+    assert_close(torch.func.vmap(ours)(gates), torch.stack([theirs(d) for d in gates]))
+    assert_close(torch.func.vmap(torch.func.grad(ours))(gates), expected)
+    assert_close(torch.stack([torch.func.jacfwd(ours)(d) for d in gates]), expected)
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_functional_call_differentiates_in_the_parameters(execution):
+    model, x = small()
+    gates = torch.tensor([1.0, 0.0, 2.0]).double()
+    gates = gates[:, None].expand(3, 2) if EXECUTIONS[execution] == 2 else gates
+    parameters = dict(model.named_parameters())
+
+    def loss(parameters):
+        return torch.func.functional_call(model, parameters, (x, gates, execution)).sum()
+
+    grads = torch.func.grad(loss)(parameters)
+    expected = torch.autograd.grad(loss(parameters), list(parameters.values()), allow_unused=True)
+    for ours, theirs in zip(grads.values(), expected, strict=True):
+        assert_close(ours, torch.zeros_like(ours) if theirs is None else theirs)

@@ -185,3 +185,37 @@ def test_lemma_2_keeps_small_weights_at_large_budgets_and_drops_them_at_small_on
 def test_regularisation_weights_are_positive(g, message):
     with pytest.raises(sd.InvalidArgument, match=rf"g\[0\] must be {message}"):
         sd.budgets.max_regularization(g, 0.5)
+
+
+def test_sensemode_ignores_the_sensitivity_of_protected_blocks():
+    p = sd.budgets.sense([1e300, 2e-10, 1e-10], 0.6, protected=[True, False, False])
+    assert_close(p, torch.tensor([1.0, 8 / 15, 4 / 15], dtype=torch.float64))
+    with pytest.raises(sd.InvalidArgument, match="non-zero entry on a droppable block"):
+        sd.budgets.sense([1.0, 0.0], 0.7, protected=[True, False])
+
+
+extreme = st.sampled_from([5e-324, 1e-310, 1e-300, 1e-12, 1.0, 1e12, 1e300, 1.7e308])
+
+
+@given(st.lists(extreme, min_size=1, max_size=6), budget, st.sampled_from([0.0, 0.3]))
+def test_budgets_are_met_whatever_the_magnitudes(values, budget, minimum):
+    p = sd.budgets.max_regularization(values, budget)
+    assert float(p.mean()) == pytest.approx(budget, abs=1e-6)
+    try:
+        p = sd.budgets.sense(values, budget, minimum)
+    except sd.InfeasibleBudget:
+        assert budget < minimum or min(values) < 1e-307 * max(values)
+    else:
+        assert float(p.mean()) == pytest.approx(budget, abs=1e-6)
+
+
+@given(vectors(st.floats(0, 1), 4), vectors(st.floats(0, 12), 4), budget)
+def test_projection_meets_the_budget_for_costs_of_all_magnitudes(p, exponents, budget):
+    costs = [10.0**exponent for exponent in exponents]
+    share = sd.budgets.active_share(sd.budgets.project(p, budget, costs), costs)
+    assert share == pytest.approx(budget, abs=1e-6)
+
+
+def test_a_budget_just_outside_of_the_feasible_range_is_refused():
+    with pytest.raises(sd.InfeasibleBudget, match="budget must be in"):
+        sd.budgets.sense([1.0, 0.0], budget=0.5 + 1e-9)

@@ -92,3 +92,41 @@ def test_a_budget_is_a_share(bad):
 def test_protected_is_one_boolean_per_block(protected, message):
     with pytest.raises(sd.InvalidArgument, match=message):
         sd.budgets.fit(sd.schedules.uniform, 2, 0.9, protected=protected)
+
+
+@pytest.mark.parametrize("unit", [5e-324, 1e-300, 1e300, 8e307])
+def test_costs_may_be_in_any_unit(unit):
+    schedule = sd.budgets.fit(sd.schedules.uniform, 3, 0.5, [unit, 2 * unit, unit])
+    assert schedule.p == pytest.approx(0.5)
+
+
+def test_a_family_that_falls_is_refused():
+    with pytest.raises(sd.InvalidArgument, match=r"family must be non-decreasing.*1 at 0 and 0 at"):
+        sd.budgets.fit(lambda drop: sd.schedules.uniform(1 - drop), 3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (lambda n: [2.0] * n, r"family\(1\)\(3\)\[0\] must be in \[0, 1\]; got 2"),
+        (lambda n: [float("nan")] * n, r"must be in \[0, 1\]; got nan"),
+        (lambda n: [0.5] * (n + 1), "must be a vector of 3 entries, one per block"),
+    ],
+)
+def test_a_familys_schedules_are_checked(schedule, message):
+    with pytest.raises(sd.InvalidArgument, match=message):
+        sd.budgets.fit(lambda parameter: schedule, 3, 0.5)
+
+
+def test_the_budget_is_met_far_below_the_tolerance():
+    p = sd.budgets.fit(sd.schedules.uniform, 3, 1 / 3).p
+    assert p == pytest.approx(1 / 3, abs=1e-15)
+
+
+@pytest.mark.parametrize("end", [0.25, 1.0])
+def test_the_ends_of_the_feasible_range_belong_to_it(end):
+    # Sums of costs such as 0.1 miss their ends by rounding.
+    protected = [True, False, False, False]
+    schedule = sd.budgets.fit(sd.schedules.uniform, 4, end, [0.1] * 4, protected)
+    share = sd.budgets.active_share(torch.where(torch.tensor(protected), 1.0, schedule(4)))
+    assert share == pytest.approx(end, abs=1e-12)

@@ -139,3 +139,21 @@ def test_costs_are_checked(costs, message):
 def test_probabilities_are_checked(measure, bad):
     with pytest.raises(sd.InvalidArgument, match=r"p(\[0\])? must be"):
         measure(bad)
+
+
+@pytest.mark.parametrize("exponent", [20, 100, 200, 300])
+def test_depth_interval_of_a_block_that_hardly_ever_drops(exponent):
+    # v u^-1(C/v) = w solves (v + w) log(1 + w/v) - w = C; w is of ordinary size.
+    variance, C = 10.0**-exponent, log(2 / 0.05)
+    width = sd.budgets.depth_interval([10.0**-exponent], 0.05)
+    assert (variance + width) * log(1 + width / variance) - width == pytest.approx(C)
+
+
+def test_depth_interval_of_the_smallest_beta():
+    widths = [sd.budgets.depth_interval([0.5] * 10, beta) for beta in (1e-300, 5e-324)]
+    assert 200 < widths[0] < widths[1] < 220
+
+
+def test_active_share_of_the_largest_costs():
+    assert sd.budgets.active_share([1.0, 0.5], [1e308, 1e308]) == 0.75
+    assert sd.budgets.active_share([1.0, 0.4], [5e-324, 1e-323]) == pytest.approx(0.6)

@@ -1,5 +1,6 @@
 from math import exp, nan
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -120,3 +121,33 @@ def test_the_length_of_a_ramp_is_a_share_of_training(bad):
 def test_sharpness_is_positive_and_finite(bad):
     with pytest.raises(sd.InvalidArgument, match="sharpness must be positive and finite"):
         sd.curricula.progressive(0.5, sharpness=bad)
+
+
+@pytest.mark.parametrize("number", [1, np.float32(0.5), np.array(0.5), torch.tensor(0.5)])
+def test_one_number_of_any_type_serves_all_blocks(number):
+    assert sd.curricula.constant(number)(0.0).tolist() == [float(number)]
+    assert sd.curricula.constant(np.array([0.5, 0.25]))(0.0).tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("make", CURRICULA.values(), ids=CURRICULA)
+def test_what_a_caller_does_to_a_result_changes_nothing(make):
+    curriculum = make([0.5, 0.25])
+    for t in (0.0, 0.7, 1.0):
+        before = curriculum(t).tolist()
+        curriculum(t).zero_()
+        assert curriculum(t).tolist() == before
+
+
+def test_a_curriculum_of_ones_own_is_checked_as_well():
+    class Broken(sd.curricula.Curriculum):
+        def survival(self, progress):
+            return torch.tensor([1.5])
+
+    with pytest.raises(sd.InvalidArgument, match=r"broken\(0\.5\)\[0\] must be in \[0, 1\]"):
+        Broken()(0.5)
+
+
+@pytest.mark.parametrize("tiny", [5e-324, 1e-300])
+def test_ramps_of_hardly_any_length(tiny):
+    assert sd.curricula.warmup(0.3, tiny)(0.5).item() == 0.3
+    assert sd.curricula.early(0.3, tiny)(0.5).item() == 1.0

@@ -268,3 +268,64 @@ def test_draw_refuses_what_has_no_meaning():
         sd.gates.draw(BERNOULLI["test"], "sample", None, generator=stream)
     with pytest.raises(sd.Unsupported, match="per='subset' must have a Bernoulli law"):
         sd.gates.draw(FIXED["test"], "subset", 3, generator=stream)
+
+
+@given(probabilities)
+@pytest.mark.parametrize("make", [sd.gates.Bernoulli, sd.gates.FixedDepth])
+def test_inverted_scaling_is_evaluated_at_one_exactly(make, survival):
+    law = make(survival, "train")
+    assert torch.equal(law.evaluation, (law.survival > 0).double())
+    assert not law.sample(3, generator=sd.gates.stream(0, 0)).isnan().any()
+
+
+def test_a_survival_beyond_float32_draws_zeros_and_no_nan():
+    law = sd.gates.Bernoulli([1e-39, 1e-200], "train")
+    assert law.sample(4, generator=sd.gates.stream(0, 0)).tolist() == [[0.0] * 4] * 2
+    assert law.variance.tolist() == pytest.approx([1e39, 1e200])
+
+
+def test_fixed_depth_counts_as_whole_what_it_says():
+    law = sd.gates.FixedDepth([1e-10, 1 - 1e-10, 0.3, 1e-8], "train")
+    assert law.survival.tolist() == [0.0, 1.0, 0.3, 1e-8]
+    assert law.mean.tolist() == [0.0, 1.0, 1.0, 1.0]
+    assert (law.covariance.diagonal() > 0).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "survival", [[5e-9], [1 - 5e-9], [2e-9, 0.4], [1e-6, 1e-8, 1 - 1e-7, 0.9, 0.3], [1e-8] * 9]
+)
+def test_fixed_depth_has_the_marginals_of_rare_blocks(survival):
+    law = sd.gates.FixedDepth(survival, "test")
+    expected = torch.tensor(survival, dtype=torch.float64)
+    assert_close(law._coins.marginals[: len(survival)], expected, rtol=1e-3, atol=0)
+
+
+def test_subsets_of_different_blocks_are_independent():
+    # Blocks of survival 1/4 and N = 4, or 0.3 and N = 1: one sample, or a coin, each. Two
+    # blocks agree in 1/4 of 4000 steps, and run together in 0.09 of them; 5 binomial
+    # standard errors, false-alarm rate 1e-6.
+    n = 4000
+    for p, size, chance in [(0.25, 4, 0.25), (0.3, 1, 0.09)]:
+        law = sd.gates.Bernoulli([p, p], "test")
+        draws = [law.sample_subset(size, generator=sd.gates.stream(2, step)) for step in range(n)]
+        together = sum(float((gates[0] * gates[1]).sum()) for gates in draws) / n
+        assert abs(together - chance) < 5 * (chance * (1 - chance) / n) ** 0.5
+
+
+def test_draws_are_fine_enough_for_rare_blocks():
+    # p = 0.001, n = 2,000,000 coins: 5 standard errors (1.1e-4), false-alarm rate 6e-7.
+    law, n = sd.gates.Bernoulli([0.001] * 20, "test"), 100_000
+    share = float(law.sample(n, generator=sd.gates.stream(4, 0)).mean())
+    assert abs(share - 0.001) < 5 * (0.001 / (20 * n)) ** 0.5
+
+
+@pytest.mark.parametrize("make", [sd.gates.Bernoulli, sd.gates.FixedDepth])
+@pytest.mark.parametrize("coin", [0.0, 1 - 2**-24])
+def test_the_extreme_coins_keep_what_never_or_always_runs(monkeypatch, make, coin):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, coin))
+    active = make([0.0, 1.0], "test").sample(generator=sd.gates.stream(0, 0))
+    assert active.tolist() == [0.0, 1.0]
+    subset = sd.gates.Bernoulli([0.0, 1.0, 0.5], "test").sample_subset(
+        4, generator=sd.gates.stream(0, 0)
+    )
+    assert subset.sum(1).tolist() == [0.0, 4.0, 2.0]

@@ -51,3 +51,23 @@ def test_arguments_are_counts(field):
     arguments = {"depth": 2, "width": 2, "inputs": 2, "outputs": 2}
     with pytest.raises(sd.InvalidArgument, match=f"{field} must be at least 1; got 0"):
         VanillaResNet(**{**arguments, field: 0})
+
+
+@pytest.mark.parametrize("stable", [True, False])
+def test_the_depth_is_a_count(stable):
+    with pytest.raises(sd.InvalidArgument, match="depth must be at least 1; got 0"):
+        VanillaResNet(0, 2, 2, 2, stable=stable)
+
+
+@pytest.mark.parametrize("samples", [1, 3, 5])
+def test_gates_per_sample_are_for_the_samples_of_the_batch(samples):
+    model = VanillaResNet(2, 3, inputs=2, outputs=1)
+    with pytest.raises(sd.InvalidArgument, match=rf"shape \(2, 4\).*got shape \(2, {samples}\)"):
+        model(torch.randn(4, 2), torch.ones(2, samples))
+
+
+def test_gates_are_one_per_block():
+    model = VanillaResNet(2, 3, inputs=2, outputs=1)
+    for length in (1, 3):
+        with pytest.raises(sd.InvalidArgument, match=f"gates must be of length 2.*got {length}"):
+            model(torch.randn(4, 2), torch.ones(length))

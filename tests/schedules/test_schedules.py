@@ -112,7 +112,7 @@ def test_cosine_in_closed_form():
 def test_fixed_returns_what_it_was_given_and_nothing_else(values):
     schedule = sd.schedules.fixed(values)
     assert schedule(len(values)).tolist() == values
-    with pytest.raises(sd.InvalidArgument, match=f"num_blocks must be {len(values)} "):
+    with pytest.raises(sd.InvalidArgument, match=f"num_blocks must be {len(values)}, the number"):
         schedule(len(values) + 1)
 
 

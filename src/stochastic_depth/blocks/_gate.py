@@ -22,6 +22,12 @@ class Rows:
     Attributes:
         index: sorted positions in the batch, int64, shape (k,), 0 < k <= N.
         scale: the gate of these samples: one number, or one per sample, shape (k,).
+
+    Example:
+        >>> import torch
+        >>> from stochastic_depth import blocks
+        >>> blocks.lower(torch.tensor([[0.0, 1.5, 2.0]]))
+        [Rows(index=tensor([1, 2]), scale=tensor([1.5000, 2.0000]))]
     """
 
     index: Int[Tensor, " k"]

@@ -15,6 +15,8 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 from torch.autograd import Function
 
+from .._checks import fail
+
 
 def take_rows(x: Shaped[Tensor, "N *rest"], index: Int[Tensor, " k"]) -> Shaped[Tensor, "k *rest"]:
     """Return the samples `x[index]`, in the memory layout of `x`.
@@ -22,6 +24,9 @@ def take_rows(x: Shaped[Tensor, "N *rest"], index: Int[Tensor, " k"]) -> Shaped[
     Args:
         x: a batch of N samples.
         index: k distinct positions in the batch.
+
+    Returns:
+        k samples, in the order of `index`.
 
     Example:
         >>> import torch
@@ -48,6 +53,12 @@ def replace_rows(
         index: k distinct positions in the batch.
         function: maps (k, ...) to the same shape.
 
+    Returns:
+        A batch of the shape and layout of `x`, in the dtype that `function` returns.
+
+    Raises:
+        InvalidArgument: `function` changes the shape.
+
     Example:
         >>> import torch
         >>> from stochastic_depth import blocks
@@ -59,6 +70,9 @@ def replace_rows(
     """
     rest, rows = _Split.apply(x, index)
     replacement = function(rows)
+    if replacement.shape != rows.shape:
+        given = f"shape {tuple(replacement.shape)}"
+        raise fail("function(rows)", f"of shape {tuple(rows.shape)}, like the rows", given)
     # Under autocast a branch may compute in another dtype than the stream.
     return _Merge.apply(rest.to(replacement.dtype), replacement, index)
 

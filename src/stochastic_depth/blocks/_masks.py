@@ -52,10 +52,16 @@ class StochasticDepth(nn.Module):
         p: drop probability, in [0, 1].
         mode: `"batch"` or `"row"`.
 
+    Raises:
+        InvalidArgument: `p` outside [0, 1], or an unknown `mode`.
+
     Example:
         >>> import stochastic_depth as sd
         >>> sd.StochasticDepth(0.2, "row")
         StochasticDepth(survival 0.80 (drop 0.20), mode='row')
+
+    References:
+        `torchvision.ops.StochasticDepth`.
     """
 
     def __init__(self, p: float, mode: str) -> None:
@@ -78,10 +84,16 @@ class DropPath(nn.Module):
         drop_prob: drop probability, in [0, 1].
         scale_by_keep: divide the kept samples by 1 - drop_prob.
 
+    Raises:
+        InvalidArgument: `drop_prob` outside [0, 1].
+
     Example:
         >>> import stochastic_depth as sd
         >>> sd.DropPath(0.1)
         DropPath(survival 0.90 (drop 0.10), scale_by_keep=True)
+
+    References:
+        `timm.layers.DropPath`.
     """
 
     def __init__(self, drop_prob: float = 0.0, scale_by_keep: bool = True) -> None:

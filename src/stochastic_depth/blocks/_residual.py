@@ -32,7 +32,7 @@ def residual_step(
 
     Args:
         x: input, N samples.
-        branch: F.
+        branch: F; it must leave its input as it is.
         gate: d; see the table in `blocks`.
         shortcut: s; None is the identity.
         activation: applied to the sum; None is the identity.
@@ -64,8 +64,9 @@ def residual_step(
     if isinstance(gate, Tensor):
         total = base + _masked(x, branch, gate, scale)
     elif gate == 0:
-        total = base
         activation = None if activated else activation
+        # Nothing new was computed: an activation in place would reach x.
+        total = base if activation is None else base.clone()
     else:
         total = torch.add(base, branch(x), alpha=scale * gate)
     return total if activation is None else activation(total)
@@ -75,7 +76,7 @@ class Residual(nn.Module):
     """A block `y = act(s(x) + a d F(x))`; see `residual_step`.
 
     Args:
-        branch: F.
+        branch: F; it must leave its input as it is.
         shortcut: s; None is the identity.
         activation: applied to the sum; None is the identity.
         scale: a, the depth scaling, such as 1/sqrt(L).
@@ -156,7 +157,13 @@ def _masked(x: Tensor, branch: Map, gate: Tensor, scale: float) -> Tensor:
 
 
 class _ShieldGradient(Function):
-    """The identity, whose gradient is 0 for dropped samples, even where it would be NaN."""
+    """The identity; what is not finite in the gradient of dropped samples becomes 0.
+
+    Their finite gradients are zeros that still depend on the gate, and are left for
+    second derivatives.
+    """
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, keep: Tensor) -> Tensor:
@@ -169,4 +176,8 @@ class _ShieldGradient(Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         (keep,) = ctx.saved_tensors
-        return torch.where(keep, grad, 0), None
+        return torch.where(keep | grad.isfinite(), grad, 0), None
+
+    @staticmethod
+    def jvp(ctx, tangent: Tensor, _keep: None) -> Tensor:  # type: ignore[no-untyped-def]
+        return tangent.view_as(tangent)

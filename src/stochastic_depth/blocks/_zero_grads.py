@@ -20,6 +20,9 @@ def with_zero_grads(x: Tensor, parameters: Iterable[Tensor]) -> Tensor:
         x: what a dropped block passes on.
         parameters: the parameters of its branch; those without gradient are left out.
 
+    Returns:
+        `x`, or a view of it where a gradient is recorded.
+
     Example:
         >>> import torch
         >>> from stochastic_depth import blocks

@@ -92,7 +92,8 @@ def sense(
     strength = finite("sensitivities", sensitivities).abs()
     minimum = probability("minimum", minimum)
     target = Target.of(budget, len(strength), costs, protected)
-    if not strength[target.droppable].any():
+    strength = torch.where(target.droppable, strength, 0.0)
+    if not strength.any():
         raise InvalidArgument(
             "sensitivities must have a non-zero entry on a droppable block; got all zero. "
             "Estimate them on a batch with a non-zero loss gradient, or use a uniform schedule."

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
-from .._checks import count
+from .._checks import count, fail, probabilities, same_length
 from .._errors import InfeasibleBudget
 from ._target import TOLERANCE, Target
 
@@ -39,7 +38,8 @@ def fit(
     Raises:
         InfeasibleBudget: the family cannot reach the budget; the message has the
             feasible range. Linear decay cannot go below about one half.
-        InvalidArgument: an argument out of range.
+        InvalidArgument: an argument out of range, or a family whose survival falls as
+            its parameter grows.
 
     Example:
         >>> import stochastic_depth as sd
@@ -54,9 +54,14 @@ def fit(
     target = Target.of(budget, num_blocks, costs, protected)
 
     def share(parameter: float) -> float:
-        return target.share(torch.as_tensor(family(parameter)(num_blocks), dtype=torch.float64))
+        name = f"family({parameter:g})({num_blocks})"
+        p = probabilities(name, family(parameter)(num_blocks))
+        return target.share(same_length(name, p, num_blocks))
 
     low, high = 0.0, 1.0
+    if share(high) < share(low):
+        ends = f"shares {share(low):.6g} at 0 and {share(high):.6g} at 1"
+        raise fail("family", "non-decreasing in its parameter", ends, "Is it in drop rates?")
     target.require_within(share(low), share(high), f"this family reaches on {num_blocks} blocks")
     while (middle := (low + high) / 2) not in (low, high):
         low, high = (middle, high) if share(middle) < target.budget else (low, middle)

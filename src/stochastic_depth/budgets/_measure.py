@@ -18,6 +18,9 @@ def expected_depth(p: Probabilities | Iterable[float]) -> float:
     Args:
         p: survival probabilities, shape (L,), in [0, 1].
 
+    Returns:
+        The number of blocks, in [0, L].
+
     Raises:
         InvalidArgument: an entry outside [0, 1] or NaN.
 
@@ -38,6 +41,9 @@ def depth_variance(p: Probabilities | Iterable[float]) -> float:
     Args:
         p: survival probabilities of independent blocks, shape (L,), in [0, 1].
 
+    Returns:
+        The variance, in [0, L/4].
+
     Raises:
         InvalidArgument: an entry outside [0, 1] or NaN.
 
@@ -57,14 +63,17 @@ def active_share(p: Probabilities | Iterable[float], costs: Iterable[float] | No
         p: survival probabilities, shape (L,), in [0, 1].
         costs: positive block costs, shape (L,), in any unit; equal by default.
 
+    Returns:
+        The share: of the blocks without costs, of the cost with them.
+
     Raises:
-        InvalidArgument: an entry of `p` outside [0, 1], costs not positive or of
-            another length.
+        InvalidArgument: an entry of `p` outside [0, 1], or costs that are not positive,
+            of another length, or further apart than a factor of 1e12.
 
     Example:
         >>> import stochastic_depth as sd
-        >>> sd.budgets.active_share([1.0, 0.5], costs=[3.0, 1.0])
-        0.875
+        >>> sd.budgets.active_share([1.0, 0.5], costs=[4.0, 1.0])
+        0.9
     """
     p = probabilities("p", p)
     costs = _checks.costs(costs, len(p))
@@ -134,7 +143,9 @@ def depth_interval(p: Probabilities | Iterable[float], beta: float) -> float:
     if beta in (0.0, 1.0):
         raise fail("beta", "in (0, 1)", beta, "0.05 gives a 95 % interval.")
     variance = depth_variance(p)
-    return 0.0 if variance == 0 else variance * _inverse_bennett(math.log(2 / beta) / variance)
+    if variance == 0:
+        return 0.0
+    return variance * _inverse_bennett((math.log(2) - math.log(beta)) / variance)
 
 
 def _inverse_bennett(value: float) -> float:
@@ -144,10 +155,9 @@ def _inverse_bennett(value: float) -> float:
     u(t) >= t^2 / (2 + 2t/3), whose inverse is the start. So the iterates fall to
     the root without overshooting, until rounding stops them.
     """
-    t = value / 3 + math.sqrt(value * value / 9 + 2 * value)
+    t = value / 3 + math.hypot(value / 3, math.sqrt(2 * value))
     while True:
-        excess = (1 + t) * math.log1p(t) - t - value
-        smaller = t - excess / math.log1p(t)
+        smaller = (t + value) / math.log1p(t) - 1  # t - (u(t) - value) / u'(t)
         if not smaller < t:
             return t
         t = smaller

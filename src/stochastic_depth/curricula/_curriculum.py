@@ -49,9 +49,9 @@ class Curriculum(ABC):
 
 def as_survival(values: Survival) -> Tensor:
     """Return a float64 vector; a single number becomes a vector of one."""
-    if isinstance(values, (int, float)):
-        return probabilities("p", [probability("p", values)])
-    return probabilities("p", values)
+    if isinstance(values, Iterable) and getattr(values, "ndim", 1) > 0:
+        return probabilities("p", values)
+    return probabilities("p", [probability("p", values)])  # type: ignore[arg-type]
 
 
 def as_share(field: str, value: float) -> float:

@@ -36,6 +36,9 @@ class Constant(_Ramp):
     Args:
         p: survival probability, one number or one per block, in [0, 1].
 
+    Raises:
+        InvalidArgument: `p` out of range.
+
     Example:
         >>> import stochastic_depth as sd
         >>> sd.curricula.constant([0.9, 0.5])(0.3)

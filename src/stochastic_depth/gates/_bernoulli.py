@@ -45,7 +45,7 @@ class Bernoulli(SurvivalLaw):
 
     @property
     def variance(self) -> Float[Tensor, " L"]:
-        return self.survival * (1 - self.survival) * self.value**2
+        return self.mean * (1 - self.survival) * self.value
 
     @property
     def covariance(self) -> Float[Tensor, "L L"]:
@@ -68,6 +68,15 @@ class Bernoulli(SurvivalLaw):
 
         Returns:
             float32 tensor of shape (L, N).
+
+        Raises:
+            InvalidArgument: `batch_size` below 1.
+
+        Example:
+            >>> import stochastic_depth as sd
+            >>> law = sd.gates.Bernoulli([0.75, 0.5], rescale="test")
+            >>> law.sample_subset(8, generator=sd.gates.stream(0, 0)).sum(dim=1)
+            tensor([6., 4.])
 
         References:
             The fixed subset is DINOv2's drop path; the stochastic rounding is ours:

@@ -37,7 +37,8 @@ class ConditionalBernoulli:
         Newton's method for `logit(marginals) = logit(p)`: in log odds it has the right
         scale for probabilities of any size. Steps are halved until the error falls.
         """
-        law = cls(p.logit(), size)
+        # Conditioning squares odds: from further out, marginals would round to 0 and 1.
+        law = cls(p.logit().clamp(-15, 15), size)
         for _ in range(MAX_ITERATIONS):
             if (p - law.marginals).abs().max() <= TOLERANCE:
                 break

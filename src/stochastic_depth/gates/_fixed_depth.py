@@ -1,6 +1,7 @@
 """Gates with given marginals and a fixed number of blocks per draw."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from ._conditional import ConditionalBernoulli
-from ._law import SurvivalLaw
+from ._law import Rescale, SurvivalLaw
 
 WHOLE = 1e-9
 """A probability, or an expected depth, this close to a whole number counts as whole."""
@@ -25,7 +26,8 @@ class FixedDepth(SurvivalLaw):
     depth between k and k+1 is met by one coin more that belongs to no block.
 
     Args:
-        survival: P(block l runs), shape (L,), in [0, 1].
+        survival: P(block l runs), shape (L,), in [0, 1]; within 1e-9 of 0 or 1 it counts
+            as 0 or 1.
         rescale: where the mean of the gate is put right, see `Rescale`.
 
     Raises:
@@ -42,10 +44,16 @@ class FixedDepth(SurvivalLaw):
         entropy, Biometrika 81(3).
     """
 
+    def __init__(self, survival: Tensor | Iterable[float], rescale: Rescale = "train") -> None:
+        super().__init__(survival, rescale)
+        whole = self.survival.round()
+        p = torch.where((self.survival - whole).abs() > WHOLE, self.survival, whole)
+        object.__setattr__(self, "survival", p)
+
     @cached_property
     def _random(self) -> Bool[Tensor, " L"]:
-        """The blocks that are left to chance: 0 < p < 1."""
-        return (self.survival - self.survival.round()).abs() > WHOLE
+        """The blocks that are left to chance."""
+        return (self.survival > 0) & (self.survival < 1)
 
     @cached_property
     def _coins(self) -> ConditionalBernoulli | None:
@@ -71,7 +79,7 @@ class FixedDepth(SurvivalLaw):
         return matrix * self.value[:, None] * self.value
 
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
-        active = (self.survival > 0.5)[:, None].repeat(1, batch_size)
+        active = (self.survival == 1)[:, None].repeat(1, batch_size)
         if self._coins is not None:
             drawn = self._coins.sample(batch_size, generator)
             active[self._random] = drawn[: int(self._random.sum())]

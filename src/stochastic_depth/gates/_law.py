@@ -30,6 +30,14 @@ class Law(ABC):
         covariance: Cov(d_l, d_k), float64, shape (L, L).
         variance: Var d_l, float64, shape (L,).
         evaluation: the gates in evaluation mode, float64, shape (L,).
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> law = sd.gates.Bernoulli([0.8, 0.5], rescale="test")
+        >>> isinstance(law, sd.gates.Law), len(law)
+        (True, 2)
+        >>> law.evaluation
+        tensor([0.8000, 0.5000], dtype=torch.float64)
     """
 
     survival: Probabilities
@@ -64,6 +72,9 @@ class Law(ABC):
         Returns:
             float32 tensor on the CPU, shape (L,) or (L, N). Drawn in float32 and to
             be cast afterwards: comparisons in half precision are biased.
+
+        Raises:
+            InvalidArgument: `batch_size` below 1.
         """
 
 
@@ -77,6 +88,11 @@ class SurvivalLaw(Law):
 
     Raises:
         InvalidArgument: a probability outside [0, 1] or NaN, unknown `rescale`.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> sd.gates.FixedDepth([0.8, 0.2], rescale="train").value
+        tensor([1.2500, 5.0000], dtype=torch.float64)
     """
 
     survival: Probabilities
@@ -96,7 +112,8 @@ class SurvivalLaw(Law):
 
     @property
     def mean(self) -> Float[Tensor, " L"]:
-        return self.survival * self.value
+        # Not p * (1/p), which is 1 to rounding only.
+        return (self.survival > 0).double() if self.rescale == "train" else self.survival.clone()
 
     @property
     def evaluation(self) -> Float[Tensor, " L"]:
@@ -113,7 +130,8 @@ class SurvivalLaw(Law):
         """Draw which blocks run: bool (L, N)."""
 
     def _scaled(self, active: Tensor) -> Tensor:
-        return active * self.value.to(torch.float32)[:, None]
+        # Not a product: 1/p may be infinite in float32, and 0 * inf is NaN.
+        return torch.where(active, self.value.to(torch.float32)[:, None], 0.0)
 
     def __repr__(self) -> str:
         p = self.survival

@@ -34,9 +34,8 @@ def stream(seed: int, step: int, rank: int | None = None) -> Generator:
         >>> torch.equal(first, again)
         True
     """
-    key = (count("seed", seed, least=0), count("step", step, least=0), rank)
-    if rank is not None:
-        count("rank", rank, least=0)
+    process = None if rank is None else count("rank", rank, least=0)
+    key = (count("seed", seed, least=0), count("step", step, least=0), process)
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     # The high bit stays clear: manual_seed takes signed 64-bit numbers.
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)

@@ -33,7 +33,8 @@ class Fixed(Schedule):
 
     def survival(self, num_blocks: int) -> Tensor:
         if num_blocks != len(self.probabilities):
-            raise fail("num_blocks", f"{len(self.probabilities)} for {self}", num_blocks)
+            given = f"{len(self.probabilities)}, the number of probabilities"
+            raise fail("num_blocks", given, num_blocks)
         return torch.tensor(self.probabilities, dtype=torch.float64)
 
 
