@@ -45,7 +45,11 @@ def _figure(data: pl.DataFrame, settings: WeightSettings) -> Figure:
         alt.Chart(data)
         .mark_boxplot(color=ALONE, size=6, outliers={"size": 6}, extent="min-max")
         .encode(
-            x=alt.X("layer:Q", title="layer"),
+            x=alt.X(
+                "layer:Q",
+                title="layer",
+                scale=alt.Scale(domain=[0, settings.depth + 1], nice=False),
+            ),
             y=alt.Y("g:Q", title="g_l", scale=alt.Scale(type="log")),
         )
     )

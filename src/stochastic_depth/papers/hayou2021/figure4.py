@@ -74,7 +74,9 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
         .mark_line(point=True)
         .encode(
             x=alt.X("depth:Q", title="depth L", scale=alt.Scale(type="log")),
-            y=alt.Y("ratio:Q", title="largest mu², of the sum", scale=alt.Scale(type="log")),
+            y=alt.Y(
+                "ratio:Q", title="largest mu², of the sum", scale=alt.Scale(type="log", nice=False)
+            ),
             color=alt.Color("epoch:O", scale=alt.Scale(scheme="viridis")),
         )
     )
