@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from ._controller import Controller
@@ -51,7 +52,8 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
         seat: Seat = vars(self)[SEAT]
         drawn = seat.controller.gates(self.training, first_tensor(args, kwargs))
         gates = drawn[seat.first : seat.first + seat.gates]
-        if all(isinstance(gate, float) and gate == 1.0 for gate in gates):
+        is_open = all(isinstance(gate, float) and gate == 1.0 for gate in gates)
+        if is_open and not seat.controller.compiled:
             return original.forward(self, *args, **kwargs)
         return seat.translation.run(
             self,
@@ -102,7 +104,8 @@ def _extend(original: type[nn.Module], role: Role) -> type[nn.Module]:
         "__module__": original.__module__,
         "__qualname__": original.__qualname__,
         "__doc__": original.__doc__,
-        "forward": role(original),
+        # Gates are data: a compiler that saw them would write a graph for every draw.
+        "forward": torch.compiler.disable(role(original), reason="gates stay outside of graphs"),
         "__reduce_ex__": reduce,
         ORIGINAL: original,
     }

@@ -1,5 +1,6 @@
 """See with which arguments a model calls its blocks."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -33,6 +34,7 @@ def observe(
         calls: dict[str, Call] = {}
         try:
             with torch.no_grad(), isolated_rng(model), evaluation_mode(model), ExitStack() as stack:
+                stack.enter_context(warnings.catch_warnings(action="ignore"))  # it is a trial
                 for path, module in modules.items():
                     stack.enter_context(_watched(path, module, calls))
                 model(*inputs)

@@ -30,7 +30,7 @@ def find_joins(graph: fx.Graph, block: nn.Module, has_sites: bool) -> list[Join]
     """Return the residual additions in program order.
 
     Of the two operands the branch is the one that is computed from the other; where
-    neither is (a projection shortcut), the one that passes through more parameters.
+    neither is (a projection shortcut), the one with the site, or with more layers.
     A block with sites is masked at its sites, so additions without one are left alone.
     An addition inside the branch of another belongs to that branch.
 
@@ -100,13 +100,27 @@ def _join(node: fx.Node, block: nn.Module) -> Join | None:
         return None
     before = {operand: ancestors(operand) for operand in operands}
     own = {a: _working(before[a] - before[b], block) for a, b in (operands, operands[::-1])}
-    weight = {operand: parameter_count(own[operand], block) for operand in operands}
-    shortcut, branch = sorted(operands, key=lambda operand: (bool(own[operand]), weight[operand]))
-    if not weight[branch] or not _common_tensor(before[shortcut] & before[branch]):
+    shortcut, branch = sorted(operands, key=lambda operand: _extent(own[operand], block))
+    if not parameter_count(own[branch], block) or not _common_tensor(
+        before[shortcut] & before[branch]
+    ):
         return None
     if not own[shortcut]:
         return Join(node, shortcut, branch, "identity")
-    return Join(node, shortcut, branch, "projection" if weight[shortcut] else "resize")
+    learned = parameter_count(own[shortcut], block) > 0
+    return Join(node, shortcut, branch, "projection" if learned else "resize")
+
+
+def _extent(nodes: set[fx.Node], block: nn.Module) -> tuple[bool, int, int]:
+    """Return how much happens on one side of an addition; more does on the branch.
+
+    Parameters come last: a projection to many channels may have more of them than a
+    narrow bottleneck.
+    """
+    modules = [module for node in nodes if (module := module_of(node, block)) is not None]
+    has_site = any(isinstance(module, Site) for module in modules)
+    layers = sum(not list(layer.children()) for module in modules for layer in module.modules())
+    return has_site, layers + len(nodes), parameter_count(nodes, block)
 
 
 def _working(nodes: set[fx.Node], block: nn.Module) -> set[fx.Node]:

@@ -25,6 +25,8 @@ def jiggled(block: nn.Module, original: type[nn.Module]) -> nn.Module:
     """
     twin = copy.deepcopy(block)
     twin.__class__ = original
+    for module in twin.modules():
+        module._forward_hooks.clear()  # whoever listens to the block is not to hear its copy
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in twin.parameters():
@@ -79,7 +81,6 @@ def isolated_rng(model: nn.Module) -> Iterator[None]:
 def _same(a: Any, b: Any) -> bool:
     if not isinstance(a, Tensor):
         return bool(a == b)
-    if a.device.type == "cpu":
-        return torch.equal(a, b)
-    # Other devices may choose another algorithm for the same convolution.
-    return torch.allclose(a, b, rtol=1e-3, atol=1e-5)
+    # Devices other than the CPU may choose another algorithm for the same convolution.
+    tolerance = 0.0 if a.device.type == "cpu" else 1e-3
+    return a.shape == b.shape and torch.allclose(a, b, tolerance, tolerance, equal_nan=True)

@@ -1,0 +1,115 @@
+"""Branches compile without a break, into a number of graphs that draws do not raise."""
+
+import copy
+
+import pytest
+import torch
+from torch import fx
+
+import stochastic_depth as sd
+
+from .networks import NETWORKS, difference, gradients, images
+
+# torch.compile looks at .grad of inner tensors and hides the warning its own way.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+
+
+class CountingBackend:
+    """Runs graphs as they are, and counts them."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, module: fx.GraphModule, inputs: list[object]) -> object:
+        self.graphs += 1
+        return module.forward
+
+
+@pytest.fixture(autouse=True)
+def _fresh_dynamo():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("granularity", ["block", "branch"])
+@pytest.mark.parametrize("name", ["torchvision-resnet", "timm-vit", "timm-eva", "own-cifar"])
+def test_a_bounded_number_of_graphs_and_no_break(name, granularity):
+    model = NETWORKS[name]().train()
+    handle = sd.apply(model, sd.schedules.uniform(0.5), granularity=granularity, transitions="drop")
+    backend = CountingBackend()
+    handle.compile(backend=backend, fullgraph=True)  # a break would be an error
+    x = images(name)
+    counts, drawn = [], set()
+    for _ in range(24):
+        model(x)
+        counts.append(backend.graphs)
+        drawn.add(tuple(handle.gates.tolist()))
+    assert len(drawn) > 4
+    kinds = {"torchvision-resnet": 4, "timm-vit": 2, "timm-eva": 2, "own-cifar": 5}
+    assert counts[-1] == counts[11] == kinds[name]
+
+
+@pytest.mark.parametrize("per", ["batch", "sample"])
+@pytest.mark.parametrize("name", ["torchvision-resnet", "timm-vit", "own-vanilla"])
+def test_compiled_branches_compute_the_same(name, per):
+    plain = NETWORKS[name]()
+    compiled = copy.deepcopy(plain)
+    for model in (plain, compiled):
+        handle = sd.apply(model, sd.schedules.uniform(0.6), per=per)
+        model.train()
+        if model is compiled:
+            handle.compile(backend="aot_eager")
+        for _ in range(3):
+            model(images(name)).square().sum().backward()
+    assert difference(gradients(plain), gradients(compiled)) < 1e-10
+
+
+def test_a_model_compiled_as_a_whole_keeps_its_gates_outside_of_graphs():
+    plain = NETWORKS["timm-vit"]().train()
+    model = copy.deepcopy(plain)
+    handles = [sd.apply(each, sd.schedules.uniform(0.5)) for each in (plain, model)]
+    backend = CountingBackend()
+    handles[1].compile(backend=backend)
+    compiled = torch.compile(model, backend=backend)
+    x = images("timm-vit")
+    counts = []
+    for _ in range(16):
+        assert (compiled(x) - plain(x)).abs().max() < 1e-12
+        counts.append(backend.graphs)
+    assert [handle.step for handle in handles] == [16, 16]
+    assert counts[-1] == counts[7] < 8
+
+
+def test_frequencies_are_right_under_compilation():
+    model = sd.models.VanillaResNet(depth=3, width=2, inputs=2, outputs=1)
+    handle = sd.apply(model, sd.schedules.uniform(0.8), seed=1)
+    handle.compile(backend="eager")
+    calls = []
+    for block in model.blocks:
+        block.branch[1].register_forward_hook(lambda *_: calls.append(1))
+    for _ in range(200):
+        model(torch.randn(1, 2))
+    # 600 draws with p = 0.8: mean 480, standard deviation 9.8; fixed seed.
+    assert abs(len(calls) - 480) < 40
+
+
+def test_removal_undoes_compilation():
+    for name in ("timm-vit", "own-cifar"):
+        model = NETWORKS[name]()
+        backend = CountingBackend()
+        handle = sd.apply(model, sd.schedules.uniform(0.5))
+        handle.compile(backend=backend)
+        handle.remove()
+        with sd.gating(model, torch.full((len(sd.find_blocks(model)),), 0.5)):
+            model(images(name))
+        assert backend.graphs == 0
+
+
+def test_copies_of_a_compiled_model_run():
+    model = NETWORKS["timm-vit"]()
+    handle = sd.apply(model, sd.schedules.uniform(0.5))
+    handle.compile(backend="eager")
+    x = images("timm-vit")
+    twin = copy.deepcopy(model.train())
+    assert torch.equal(twin(x), model(x))
