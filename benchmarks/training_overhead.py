@@ -41,9 +41,11 @@ class Twin(Callback):
         self.bare: list[float] = []
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start the clock of the program."""
         self.started = time.process_time()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Stop it, and time the bare loop."""
         self.program.append(time.process_time() - self.started)
         started = time.process_time()
         for images, labels in self.batches:

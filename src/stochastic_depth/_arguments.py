@@ -19,8 +19,7 @@ from ._errors import InvalidArgument
 # Lines about the parser rather than the argument.
 NOISE = re.compile(
     r"Does not validate against any of the Union subtypes|Subtypes: .*|Errors:|Given value type.*"
-    r"|Given value: (?:NestedArg|Namespace|\[).*|Expected a <class 'NoneType'>"
-    r"|Expected a path but .*"
+    r"|Expected a <class 'NoneType'>|Expected a path but .*"
 )
 REWORDED = (
     (re.compile(r"<class '(?:\w+\.)*(\w+)'>"), r"\1"),
@@ -31,6 +30,7 @@ REWORDED = (
     ),
     (re.compile(r'Parser key "([\w.]+)":'), r"\1:"),
     (re.compile(r"Problem with given class_path '([\w.]+)':"), r"\1:"),
+    (re.compile(r" Given value: .*"), ""),
 )
 MISSPELT = re.compile(r"(?:arguments: -*|[Oo]ption '|no attribute '|Got value: )([\w.-]+)")
 

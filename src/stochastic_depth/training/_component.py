@@ -15,7 +15,8 @@ class Component:
 
     Args:
         class_path: dotted path of a class or function.
-        init_args: its keyword arguments.
+        init_args: keyword arguments that its signature names.
+        dict_kwargs: those that it takes by `**kwargs`, such as of `timm.create_model`.
 
     Raises:
         InvalidArgument: nothing can be imported from `class_path`.
@@ -27,6 +28,7 @@ class Component:
 
     class_path: str
     init_args: Mapping[str, Any] = field(default_factory=dict)
+    dict_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.target  # noqa: B018  # a path that leads nowhere is refused at birth
@@ -49,7 +51,7 @@ class Component:
 
         Args:
             arguments: positional arguments.
-            derived: keyword arguments that `init_args` does not mention.
+            derived: keyword arguments, unless the component itself gives them.
 
         Returns:
             What the target returns.
@@ -57,7 +59,7 @@ class Component:
         Raises:
             InvalidArgument: the target does not take these arguments.
         """
-        keywords = {**derived, **self.init_args}
+        keywords = {**derived, **self.init_args, **self.dict_kwargs}
         try:
             inspect.signature(self.target).bind(*arguments, **keywords)
         except TypeError as error:

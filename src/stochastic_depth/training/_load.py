@@ -93,7 +93,8 @@ def add_run_config(parser: ArgumentParser) -> None:
 def run_config(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
     """Return the configuration that `parser`, given `add_run_config`, has read."""
     values = parser.instantiate(namespace)
-    model, optimizer = (Component(**values[name].as_dict()) for name in ("model", "optimizer"))
+    # As read: instantiating, jsonargparse drops `dict_kwargs`.
+    model, optimizer = (Component(**namespace[name].as_dict()) for name in ("model", "optimizer"))
     loggers = tuple(Component(**logger) for logger in values.loggers)
     components: dict[str, Any] = {"model": model, "optimizer": optimizer, "loggers": loggers}
     plain = (item.name for item in fields(RunConfig) if item.name not in components)

@@ -113,7 +113,7 @@ def _check_output(model: nn.Module, splits: Splits) -> None:
         with torch.no_grad():
             logits = model(torch.zeros(2, *splits.image_shape))
     except Exception as error:  # whatever the network raises on images it is not made for
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise fail(field, requirement, f"an error: {reason}") from error
     model.train()
     if logits.shape != (2, splits.num_classes):

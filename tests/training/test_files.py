@@ -1,0 +1,52 @@
+import pytest
+
+from stochastic_depth.training._files import atomic_write, write_text
+
+
+def test_the_new_content_takes_the_place_of_the_old(tmp_path):
+    path = tmp_path / "a.txt"
+    for text in ("one", "three"):
+        write_text(path, text)
+        assert path.read_text() == text
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_write_that_breaks_off_leaves_the_old_content(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def interrupted() -> None:
+        with atomic_write(path) as file:
+            file.write(b"half of the n")
+            raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        interrupted()
+    assert path.read_text() == "old"
+
+
+def test_the_old_file_stays_under_another_name(tmp_path):
+    path, before = tmp_path / "last", tmp_path / "previous"
+    for text in ("one", "two", "three"):
+        with atomic_write(path, keep=before) as file:
+            file.write(text.encode())
+    assert (path.read_text(), before.read_text()) == ("three", "two")
+
+
+def test_there_is_no_moment_without_a_whole_file(tmp_path, monkeypatch):
+    """Between any two operations on names, `last` is there and whole."""
+    path, seen = tmp_path / "last", []
+    write_text(path, "old")
+    kind = type(path)
+    replace = kind.replace
+
+    def watched(self, target):
+        seen.append(path.read_text())
+        result = replace(self, target)
+        seen.append(path.read_text())
+        return result
+
+    monkeypatch.setattr(kind, "replace", watched)
+    with atomic_write(path, keep=tmp_path / "previous") as file:
+        file.write(b"new")
+    assert seen == ["old", "old", "old", "new"]
