@@ -33,11 +33,11 @@ class Rows:
     index: Int[Tensor, " k"]
     scale: float | Tensor
 
-    def weight(self, like: Tensor) -> float | Tensor:
-        """Return the scale in a form that multiplies rows such as `like`."""
+    def add_scaled(self, base: Tensor, branched: Tensor, factor: float) -> Tensor:
+        """Return `base + factor * scale * branched`, for k rows each."""
         if isinstance(self.scale, float):
-            return self.scale
-        return per_sample(self.scale, like)
+            return torch.add(base, branched, alpha=factor * self.scale)
+        return base + factor * per_sample(self.scale, branched) * branched
 
 
 Gate: TypeAlias = float | Rows | Tensor

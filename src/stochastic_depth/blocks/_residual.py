@@ -140,8 +140,7 @@ def _gathered(
 
     def run(base_rows: Tensor) -> Tensor:
         rows = base_rows if shortcut is None else take_rows(x, gate.index)
-        branched = branch(rows)
-        total = base_rows + scale * gate.weight(branched) * branched
+        total = gate.add_scaled(base_rows, branch(rows), scale)
         return total if inner is None else inner(total)
 
     merged = replace_rows(x if shortcut is None else shortcut(x), gate.index, run)
