@@ -63,7 +63,8 @@ def test_gates_are_sent_where_the_network_computes():
     assert [gate.device.type for gate in masked] == ["meta", "meta"]
     (rows,) = lower(torch.tensor([[0.0, 1.0, 2.0]]), device="meta")
     assert rows.index.device.type == "meta"
-    assert rows.weight(torch.empty(2, 5, device="meta")).shape == (2, 1)
+    two = torch.empty(2, 5, device="meta")
+    assert rows.add_scaled(two, two, 1.0).shape == (2, 5)
 
 
 def test_negative_gates_are_no_zeros():
