@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
-    except StochasticDepthError as error:
+    except (StochasticDepthError, OSError) as error:
         print("sdepth:", *str(error).split(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from .._checks import fail, nearest
+from .._errors import StochasticDepthError
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ class Component:
         keywords = {**derived, **self.init_args, **self.dict_kwargs}
         try:
             inspect.signature(self.target).bind(*arguments, **keywords)
-        except TypeError as error:
-            raise fail(
-                self.class_path, "called with arguments it takes", keywords, str(error)
-            ) from error
-        return self.target(*arguments, **keywords)
+            return self.target(*arguments, **keywords)
+        except StochasticDepthError:
+            raise
+        except (TypeError, ValueError) as error:
+            requirement = "called with arguments it accepts"
+            raise fail(self.class_path, requirement, keywords, str(error)) from error
 
     def accepts(self, name: str, *, by_name: bool = False) -> bool:
         """Return whether the target takes the keyword argument `name`.

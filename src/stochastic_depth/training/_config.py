@@ -38,7 +38,7 @@ class RunConfig:
         name: name of the recipe.
         precision: `"float32"`, or `"bf16"` for autocast to bfloat16.
         channels_last: whether images and weights lie channels-last in memory.
-        accelerator: where to train, as Lightning names it.
+        accelerator: where to train: `"cpu"`, `"gpu"`, `"mps"`, or `"auto"` for the best there is.
         threads: threads of one operation on the CPU; None leaves torch's choice.
         evaluate_every: epochs between two evaluations; the last epoch always has one.
         evaluate_every_steps: steps between two evaluations, besides.
@@ -82,6 +82,7 @@ class RunConfig:
         if self.threads is not None:
             count("threads", self.threads)
         count("seed", self.seed, least=0)
+        one_of("accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
         one_of("precision", self.precision, get_args(Precision))
 
     def to_mapping(self) -> dict[str, Any]:

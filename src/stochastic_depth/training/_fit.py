@@ -1,11 +1,13 @@
 """The training itself: Lightning's trainer with the callbacks of a run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
+from .._typing import Probabilities
 from ._checkpoint_io import AtomicCheckpointIO
 from ._config import RunConfig
 from ._depth_record import DepthRecord
@@ -104,14 +106,18 @@ def _gates(prepared: Prepared) -> StochasticDepth | None:
 
 
 def _depth_record(prepared: Prepared) -> DepthRecord:
+    costs = [block.cost for block in prepared.blocks]
+    per_sample = prepared.config.depth.per != "batch"
+    share, survival = prepared.network_share, _survival(prepared)
+    return DepthRecord(prepared.num_steps, costs, share, survival, per_sample=per_sample)
+
+
+def _survival(prepared: Prepared) -> Callable[[int], Probabilities]:
+    """Return the map from steps to survival probabilities."""
+    if prepared.handle is None:
+        return lambda step: prepared.survival
     curriculum, total = prepared.curriculum, prepared.num_steps
-    return DepthRecord(
-        total,
-        [block.cost for block in prepared.blocks],
-        prepared.network_share,
-        lambda step: curriculum(step / total),
-        per_sample=prepared.config.depth.per != "batch",
-    )
+    return lambda step: curriculum(step / total)
 
 
 def _first_weight(prepared: Prepared) -> nn.Parameter | None:

@@ -67,9 +67,11 @@ def prepare(config: RunConfig) -> Prepared:
         StochasticDepthError: the configuration asks for what is not possible; each of
             the parts says what.
     """
+    _check_accelerator(config.accelerator)
     splits = load(config.data)
     seed_everything(config.seed, verbose=False)
     model = _build_model(config, splits)
+    config.optimizer.build(model.parameters(), lr=1.0)  # Lightning builds it later, and again
     example = torch.zeros(2, *splits.image_shape)
     blocks = find_blocks(model, transitions=config.depth.transitions, example=example)
     protected = torch.tensor([not block.droppable for block in blocks], dtype=torch.bool)
@@ -102,6 +104,12 @@ def _build_model(config: RunConfig, splits: Splits) -> nn.Module:
     _check_output(model, splits)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     return model.to(memory_format=layout)
+
+
+def _check_accelerator(name: str) -> None:
+    present = {"gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(name, True):
+        raise fail("accelerator", "one this machine has", repr(name), "Pass auto or cpu.")
 
 
 def _check_output(model: nn.Module, splits: Splits) -> None:

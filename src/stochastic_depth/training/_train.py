@@ -70,7 +70,7 @@ def _run(
     except SystemExit as leaving:
         # Lightning turns Ctrl-C into an exit of its own, and SIGTERM into success.
         if isinstance(leaving.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
+            raise leaving.__context__ from None
         code = 128 + signal.SIGTERM if isinstance(leaving, SIGTERMException) else leaving.code
         raise SystemExit(code) from leaving
     except Exception as error:

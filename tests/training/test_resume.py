@@ -1,0 +1,221 @@
+"""A run that was stopped, in every way a run can be, ends as if it had not been."""
+
+import csv
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stochastic_depth import CheckpointError
+from stochastic_depth.training import train
+from stochastic_depth.training._checkpoint_io import AtomicCheckpointIO, read
+from stochastic_depth.training.callbacks import Recorder
+
+FORKSERVER = multiprocessing.get_context("forkserver")
+
+
+class Stopped(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def outcome(run: Path) -> tuple[dict, list, bytes]:
+    """Return the weights, the tables without their seconds, and the gates."""
+    state = read(run / "checkpoints" / "last.ckpt")
+    rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+    table = [{name: row[name] for name in row if name != "seconds"} for row in rows]
+    within = run / "evaluations.csv"
+    return state["state_dict"], [table, within.exists() and within.read_text()], gates(run)
+
+
+def gates(run: Path) -> bytes:
+    path = run / "gates.npy"
+    return path.read_bytes() if path.exists() else b""
+
+
+def assert_same_outcome(run: Path, reference: Path) -> None:
+    (weights, tables, drawn), (expected, expected_tables, expected_drawn) = map(
+        outcome, (run, reference)
+    )
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert tables == expected_tables
+    assert drawn == expected_drawn
+
+
+def stop_after_checkpoint(monkeypatch, number: int) -> None:
+    save, saved = AtomicCheckpointIO.save_checkpoint, []
+
+    def save_and_stop(self, checkpoint, path, storage_options=None):
+        save(self, checkpoint, path)
+        saved.append(Path(path).name == "last.ckpt")
+        if sum(saved) == number:
+            raise Stopped("after a checkpoint")
+
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", save_and_stop)
+
+
+CADENCES = {
+    "every epoch": {},
+    "every second epoch": {"checkpoint_every": 2},
+    "within the epoch": {"checkpoint_every_steps": 3},
+    "at steps that end an epoch": {"checkpoint_every_steps": 4},
+    "where evaluations fall": {"checkpoint_every_steps": 3, "evaluate_every_steps": 3},
+    "constant depth": {"checkpoint_every_steps": 3, "depth__enabled": False},
+    "per sample": {"checkpoint_every_steps": 3, "depth__per": "sample"},
+    "augmented": {"checkpoint_every_steps": 3, "data__flip": True, "data__shift": 1},
+}
+
+
+@pytest.mark.parametrize("cadence", CADENCES)
+def test_from_every_checkpoint_to_the_same_end(cadence, config, tmp_path, monkeypatch):
+    settings = config(epochs=2, **CADENCES[cadence])
+    train(settings, tmp_path / "reference", progress=False)
+    for number in range(1, 20):
+        run = tmp_path / f"stopped-{number}"
+        with monkeypatch.context() as patch:
+            stop_after_checkpoint(patch, number)
+            try:
+                train(settings, run, progress=False)
+            except Stopped:
+                pass
+            else:
+                break  # there were fewer checkpoints
+        train(settings, run, progress=False)
+        assert_same_outcome(run, tmp_path / "reference")
+    assert number > 1
+
+
+class WithDropout(nn.Module):
+    """Draws from the global generator in every step."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 8), nn.Dropout(0.4), nn.Linear(8, num_classes)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def test_the_global_generators_go_on(config, tmp_path, monkeypatch):
+    settings = config(
+        model=f"{__name__}.WithDropout", depth__enabled=False, checkpoint_every_steps=3, epochs=2
+    )
+    train(settings, tmp_path / "reference", progress=False)
+    with monkeypatch.context() as patch:
+        stop_after_checkpoint(patch, 2)
+        with pytest.raises(Stopped, match="after a checkpoint"):
+            train(settings, tmp_path / "stopped", progress=False)
+    torch.manual_seed(99)
+    random.seed(99)
+    np.random.seed(99)
+    train(settings, tmp_path / "stopped", progress=False)
+    assert_same_outcome(tmp_path / "stopped", tmp_path / "reference")
+
+
+def test_killed_at_random_moments(config, tmp_path):
+    """SIGKILL, as often as it takes, at moments drawn uniformly from the length of a run."""
+    settings = config(epochs=4, checkpoint_every_steps=3, evaluate_every_steps=5)
+    run_in_process(config(epochs=1), tmp_path / "warm-up")  # the fork server imports torch once
+    started = time.monotonic()
+    assert run_in_process(settings, tmp_path / "reference").exitcode == 0
+    length, moments = time.monotonic() - started, random.Random(0)  # noqa: S311
+    for trial in range(2):
+        run, kills = tmp_path / f"killed-{trial}", 0
+        while (process := run_in_process(settings, run, moments.uniform(0, length))).exitcode:
+            assert process.exitcode == -signal.SIGKILL
+            kills += 1
+        assert kills or trial
+        assert_same_outcome(run, tmp_path / "reference")
+
+
+def run_in_process(settings, run: Path, kill_after: float | None = None):
+    FORKSERVER.set_forkserver_preload(["stochastic_depth.training"])
+    process = FORKSERVER.Process(target=train, args=(settings, run), kwargs={"progress": False})
+    process.start()
+    process.join(kill_after)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process
+
+
+def test_sigterm_finishes_the_step_and_writes_a_checkpoint(config, tmp_path):
+    settings = config(epochs=40, checkpoint_every=40, evaluate_every=40)
+    run = tmp_path / "terminated"
+    process = FORKSERVER.Process(target=train, args=(settings, run), kwargs={"progress": False})
+    process.start()
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(60)
+    assert process.exitcode == 128 + signal.SIGTERM
+    assert 0 < read(run / "checkpoints" / "last.ckpt")["global_step"] < 160
+    train(settings, run, progress=False)
+    train(settings, tmp_path / "reference", progress=False)
+    assert_same_outcome(run, tmp_path / "reference")
+
+
+def test_ctrl_c_is_handed_on_and_the_run_can_be_resumed(config, tmp_path, monkeypatch):
+    settings, run = config(), tmp_path / "interrupted"
+    handler, record = signal.getsignal(signal.SIGINT), Recorder.on_train_batch_end
+
+    def interrupted(self, trainer, *arguments):
+        record(self, trainer, *arguments)
+        if trainer.global_step == 7:
+            raise KeyboardInterrupt("pressed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "on_train_batch_end", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="pressed"):
+            train(settings, run, progress=False)
+    assert signal.getsignal(signal.SIGINT) is handler
+    train(settings, run, progress=False)
+    train(settings, tmp_path / "reference", progress=False)
+    assert_same_outcome(run, tmp_path / "reference")
+
+
+def test_a_finished_run_is_left_as_it_is(config, run):
+    record = train(config(), run, progress=False)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
+    assert train(config(), run, progress=False) == record
+    after = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
+    assert after == before
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[:1000], lambda raw: b""])
+def test_a_damaged_checkpoint(damage, config, tmp_path, monkeypatch, caplog):
+    settings, run = config(), tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        stop_after_checkpoint(patch, 3)
+        with pytest.raises(Stopped, match="after a checkpoint"):
+            train(settings, run, progress=False)
+    last = run / "checkpoints" / "last.ckpt"
+    last.write_bytes(damage(last.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        train(settings, run, progress=False)
+    assert "last.ckpt is damaged" in caplog.text
+    assert "previous.ckpt, the one before it" in caplog.text
+    train(settings, tmp_path / "reference", progress=False)
+    assert_same_outcome(run, tmp_path / "reference")
+
+
+def test_only_damaged_checkpoints(config, run, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after_checkpoint(patch, 2)
+        with pytest.raises(Stopped, match="after a checkpoint"):
+            train(config(), run, progress=False)
+    for path in (run / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(b"nonsense")
+    with pytest.raises(CheckpointError, match=r"Train in another directory"):
+        train(config(), run, progress=False)
