@@ -29,9 +29,9 @@ class Settings:
 def run(settings: Settings, context: Context) -> Outcome:
     """Find at each H the beta at which the relative change does not depend on depth."""
     rows, measurements = [], {}
-    columns = list(enumerate(HURST))
-    for index, hurst in context.track(columns, "Hurst exponents"):
-        found = critical_beta(hurst, BETAS, settings.sizes, context.seed * len(columns) + index)
+    seeds = enumerate(HURST, start=context.seed * len(HURST))
+    for seed, hurst in context.track(list(seeds), "Hurst exponents"):
+        found = critical_beta(hurst, BETAS, settings.sizes, seed)
         if found is not None:
             n = settings.sizes.draws * len(settings.sizes.depths)
             measurements[_name(hurst)] = Measurement(found.value, found.standard_error, n)
@@ -39,8 +39,8 @@ def run(settings: Settings, context: Context) -> Outcome:
             excess = found.value - first_order_exponent(hurst, settings.sizes)
             measurements[_excess(hurst)] = Measurement(excess, found.standard_error, n)
             rows.append((hurst, found.value, found.low, found.high))
-    columns_ = ["hurst", "beta", "low", "high"]
-    data = pl.DataFrame(rows, schema=dict.fromkeys(columns_, pl.Float64), orient="row")
+    schema = dict.fromkeys(("hurst", "beta", "low", "high"), pl.Float64)
+    data = pl.DataFrame(rows, schema=schema, orient="row")
     return Outcome(measurements, data, _figure(data, settings))
 
 
