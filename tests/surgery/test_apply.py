@@ -135,11 +135,10 @@ def test_blocks_survive_as_often_as_asked():
     handle = sd.apply(model, torch.tensor([0.1, 0.35, 0.8, 0.95, 1.0]), seed=2)
     x = torch.randn(1, 2)
     alive = torch.stack([(model(x), handle.gates != 0)[1] for _ in range(2000)]).double()
-    for l in range(4):
+    for index, p in enumerate(handle.survival.tolist()[:4]):
         # Exact binomial test of each block, n = 2000, fixed seed; rejects a right
         # implementation with probability 4e-6 in all.
-        count = int(alive[:, l].sum())
-        assert stats.binomtest(count, 2000, float(handle.survival[l])).pvalue > 1e-6
+        assert stats.binomtest(int(alive[:, index].sum()), 2000, p).pvalue > 1e-6
     assert alive[:, 4].all()
 
 

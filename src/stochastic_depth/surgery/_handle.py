@@ -116,9 +116,10 @@ class Handle:
         missing = {"seed", "step", "survival"} - state.keys()
         if missing:
             raise fail("state", "one of Handle.state_dict()", f"no {', '.join(sorted(missing))}")
+        seed = count("seed", state["seed"], least=0)
+        step = count("step", state["step"], least=0)
         self.survival = state["survival"]
-        self._controller.seed = count("seed", state["seed"], least=0)
-        self.step = state["step"]
+        self._controller.seed, self._controller.step = seed, step
 
     def remove(self) -> None:
         """Take stochastic depth off: classes, masks and outputs are what they were.

@@ -77,12 +77,13 @@ class Plan:
 
     def _totals(self) -> list[str]:
         droppable = sum(block.droppable for block in self.blocks)
+        noun = "branches" if any(block.branch for block in self.blocks) else "blocks"
         measured = self.network_share is not None
-        unit = "floating point operations of their branches" if measured else "number of blocks"
+        unit = "floating point operations of their branches" if measured else f"number of {noun}"
         lines = [
-            f"{self.model}: {len(self.blocks)} blocks, {droppable} droppable, "
+            f"{self.model}: {len(self.blocks)} {noun}, {droppable} droppable, "
             f"{len(self.blocks) - droppable} protected",
-            f"expected blocks {self.expected_blocks:.2f} of {len(self.blocks)} "
+            f"expected {noun} {self.expected_blocks:.2f} of {len(self.blocks)} "
             f"(schedule alone {float(self.scheduled.sum()):.2f})",
             f"live share {self.live_share:.3f} by {unit}",
         ]

@@ -25,7 +25,7 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
 
     A gate of 0 removes the branches it governs, with their parameters; the keys of all
     other parameters stay. A gate other than 0 and 1 is folded into the last weights of
-    the branch. What remains is an ordinary module without gates or masks: it is saved,
+    the branch, or multiplies it where they are out of reach. What remains is an ordinary module without gates or masks: it is saved,
     compiled and exported like any other.
 
     Args:
@@ -39,7 +39,7 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
     Raises:
         InvalidArgument: gates of another length, or not finite.
         NothingToDrop: the model has no blocks.
-        Unsupported: a block that cannot be translated, or a gate that cannot be folded.
+        Unsupported: a gate other than 1 for a block that cannot be cut.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -92,22 +92,20 @@ def _foreign(block: nn.Module, unit: Unit, gates: list[float]) -> nn.Module:
         program, call = unit.translation.single()
     except CannotTranslate as error:
         raise Unsupported(f"{unit.path} cannot be cut: {error}.") from error
-    for step, gate in zip(program.steps, gates, strict=True):
-        if gate not in (0, 1):
-            _fold(block, step, gate, unit)
-    if all(gates):
-        return block
-    return reduced(block, program, call, keep=[gate != 0 for gate in gates])
+    left = [
+        1.0 if gate not in (0, 1) and _fold(block, step, gate) else gate
+        for step, gate in zip(program.steps, gates, strict=True)
+    ]
+    return block if all(gate == 1 for gate in left) else reduced(block, program, call, left)
 
 
-def _fold(block: nn.Module, step: Step, gate: float, unit: Unit) -> None:
+def _fold(block: nn.Module, step: Step, gate: float) -> bool:
+    """Scale a branch by scaling its last weights, and return whether it has any."""
     weights = last_weights(step.code.graph, block)
     uses = Counter(id(p) for _, p in block.named_parameters(remove_duplicate=False))
     if not weights or any(uses[id(weight)] > 1 for weight in weights):
-        raise Unsupported(
-            f"The gate {gate:g} of {unit.path} [{step.branch.label}] must be 0 or 1: its branch "
-            "does not end in a layer of its own whose weights could be scaled."
-        )
+        return False
     with torch.no_grad():
         for weight in weights:
             weight.mul_(gate)
+    return True

@@ -28,8 +28,10 @@ class Bypass(nn.Module):
         return x if self.activation is None else self.activation(x)
 
 
-def reduced(block: nn.Module, program: Program, call: Call, keep: Sequence[bool]) -> fx.GraphModule:
-    """Return `block` without the branches that are not kept, as a module of its own.
+def reduced(
+    block: nn.Module, program: Program, call: Call, gates: Sequence[float]
+) -> fx.GraphModule:
+    """Return `block` under fixed gates, one per branch, as a module of its own.
 
     Its children and parameters are those of `block` that are still in use, under their
     names. It takes the arguments of the block's forward; those on which the code path
@@ -42,7 +44,7 @@ def reduced(block: nn.Module, program: Program, call: Call, keep: Sequence[bool]
             # The first is the steps, which nothing takes any more.
             copies[node] = next(live) if copies else node
         elif node.target == TAKE:
-            copies[node] = _step(graph, node, program.steps, keep, copies)
+            copies[node] = _step(graph, node, program.steps, gates, copies)
         else:
             copies[node] = graph.node_copy(node, copies.__getitem__)
     module = fx.GraphModule(block, graph, class_name=type(block).__name__)
@@ -78,14 +80,16 @@ def _arguments(graph: fx.Graph, block: nn.Module, call: Call) -> Iterator[fx.Nod
 
 
 def _step(
-    graph: fx.Graph, node: fx.Node, steps: Sequence[Step], keep: Sequence[bool], copies: Copies
+    graph: fx.Graph, node: fx.Node, steps: Sequence[Step], gates: Sequence[float], copies: Copies
 ) -> fx.Node:
     arguments: tuple[Any, ...] = node.args
     _, k, shortcut, *reads = arguments
     step, total = steps[k], copies[shortcut]
-    if keep[k]:
+    if gates[k] != 0:
         inner = dict(zip(step.code.graph.nodes, (copies[read] for read in reads), strict=False))
         branch = graph.graph_copy(step.code.graph, inner)
+        if gates[k] != 1:
+            branch = graph.call_function(operator.mul, (branch, gates[k]))
         total = graph.call_function(operator.add, (total, branch))
     elif step.activated:
         return total

@@ -62,7 +62,8 @@ class Foreign:
         for twin.training in (True, False):
             steps = self.programs[self._follow(twin, call)].steps
             found.append(tuple(step.branch for step in steps))
-        if found[0] != found[1]:
+        in_training, in_evaluation = ([branch.kind for branch in kinds] for kinds in found)
+        if in_training != in_evaluation:
             raise CannotTranslate("it has other branches in training than in evaluation")
         return found[0]
 

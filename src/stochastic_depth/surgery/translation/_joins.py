@@ -107,6 +107,9 @@ def _join(node: fx.Node, block: nn.Module) -> Join | None:
         return None
     if not own[shortcut]:
         return Join(node, shortcut, branch, "identity")
+    stream = next(iter(node.graph.nodes))
+    if stream not in before[shortcut] or stream not in before[branch]:
+        return None  # what a second input contributes is no shortcut
     learned = parameter_count(own[shortcut], block) > 0
     return Join(node, shortcut, branch, "projection" if learned else "resize")
 

@@ -1,0 +1,117 @@
+"""The handle: looking at stochastic depth, changing it, saving it."""
+
+import pytest
+import torch
+
+import stochastic_depth as sd
+
+from .networks import NETWORKS, images
+
+
+@pytest.fixture
+def model():
+    return NETWORKS["torchvision-resnet"]().train()
+
+
+@pytest.fixture
+def handle(model):
+    return sd.apply(model, sd.schedules.linear(0.5), seed=7)
+
+
+def test_a_resumed_run_draws_the_gates_of_the_uninterrupted_one(model, handle):
+    x = images("torchvision-resnet")
+    for _ in range(2):
+        model(x)
+    state = handle.state_dict()
+    expected = []
+    for _ in range(4):
+        model(x)
+        expected.append(handle.gates)
+    fresh = NETWORKS["torchvision-resnet"]().train()
+    resumed = sd.apply(fresh, sd.schedules.uniform(0.9))
+    resumed.load_state_dict(state)
+    for gates in expected:
+        fresh(x)
+        assert torch.equal(resumed.gates, gates)
+    assert (resumed.seed, resumed.step) == (7, 6)
+
+
+def test_a_curriculum_moves_the_probabilities_but_not_of_protected_blocks(model, handle):
+    curriculum = sd.curricula.warmup(handle.survival, until=0.5)
+    handle.survival = curriculum(0.0)
+    assert handle.survival.tolist() == [1] * 6
+    handle.survival = torch.full((6,), 0.3)
+    assert handle.survival.tolist() == pytest.approx([1, 0.3, 0.3, 1, 0.3, 0.3])
+    assert isinstance(handle.law, sd.gates.Bernoulli)
+
+
+def test_a_law_may_be_put_in_place_of_another(model, handle):
+    law = sd.gates.FixedDepth([1, 0.5, 0.5, 1, 0.5, 0.5], rescale="test")
+    handle.law = law
+    for _ in range(5):
+        model(images("torchvision-resnet"))
+        assert handle.gates.sum() == 4
+    handle.survival = torch.full((6,), 0.75)
+    assert isinstance(handle.law, sd.gates.FixedDepth)
+    assert handle.law.rescale == "test"
+    model.eval()
+    with sd.gating(model, handle.law.evaluation):
+        expected = model(images("torchvision-resnet"))
+    assert torch.equal(model(images("torchvision-resnet")), expected)
+
+
+def test_a_deterministic_law_has_no_probabilities_to_set(handle):
+    handle.law = sd.gates.Deterministic([1, 0, 1, 1, 0, 1])
+    with pytest.raises(sd.Unsupported, match="set handle.law instead"):
+        handle.survival = [0.5] * 6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: setattr(h, "step", -1), "step must be at least 0"),
+        (lambda h: setattr(h, "survival", [0.5]), "survival must be a vector of 6 entries"),
+        (lambda h: setattr(h, "survival", [2.0] * 6), r"survival\[0\] must be in \[0, 1\]"),
+        (lambda h: setattr(h, "law", sd.gates.Bernoulli([0.5])), "law must be of 6 blocks"),
+        (lambda h: h.load_state_dict({"step": 3}), "no seed, survival"),
+    ],
+)
+def test_bad_changes_change_nothing(handle, change, message):
+    before = handle.state_dict()
+    with pytest.raises(sd.InvalidArgument, match=message):
+        change(handle)
+    after = handle.state_dict()
+    assert torch.equal(before.pop("survival"), after.pop("survival"))
+    assert before == after
+
+
+def test_a_half_bad_state_changes_nothing(handle):
+    before = handle.survival
+    for bad in ({"step": -1}, {"seed": -1}, {"survival": [0.1]}):
+        with pytest.raises(sd.InvalidArgument, match="must be"):
+            handle.load_state_dict({**handle.state_dict(), "survival": [0.9] * 6, **bad})
+        assert torch.equal(handle.survival, before)
+        assert (handle.seed, handle.step) == (7, 0)
+
+
+def test_the_handle_of_a_model_is_found_again(model, handle):
+    model(images("torchvision-resnet"))
+    again = sd.surgery.handle(model)
+    assert again.step == 1
+    assert again.blocks == handle.blocks
+    with pytest.raises(sd.InvalidArgument, match="Put it on with stochastic_depth.apply"):
+        sd.surgery.handle(NETWORKS["timm-vit"]())
+
+
+def test_it_says_what_it_is(handle):
+    assert repr(handle) == (
+        "Handle(ResNet, 6 blocks, 4 droppable, Bernoulli(6 blocks, survival 0.50..1.00 "
+        "(drop 0.00..0.50), rescale='train'), per='batch', step=0)"
+    )
+
+
+def test_removal_after_another_wrapper_is_refused(model, handle):
+    model.layer1[1].__class__ = type("Wrapped", (type(model.layer1[1]),), {})
+    with pytest.raises(sd.Unsupported, match="Wrapped was wrapped after stochastic depth"):
+        handle.remove()
+    assert handle.step == 0
