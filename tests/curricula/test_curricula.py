@@ -102,7 +102,12 @@ def test_sequential_hands_each_piece_its_own_progress():
 
 @pytest.mark.parametrize(
     ("ends", "message"),
-    [((), "last `until` must be 1"), ((0.5,), "must be 1"), ((0.6, 0.4, 1.0), "growing")],
+    [
+        ((), "last `until` must be 1"),
+        ((0.5,), "must be 1"),
+        ((0.6, 0.4, 1.0), "growing"),
+        ((0.5, 0.5, 1.0), "growing"),
+    ],
 )
 def test_sequential_covers_training_without_overlap(ends, message):
     piece = sd.curricula.constant(0.5)

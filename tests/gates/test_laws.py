@@ -322,10 +322,12 @@ def test_draws_are_fine_enough_for_rare_blocks():
 @pytest.mark.parametrize("make", [sd.gates.Bernoulli, sd.gates.FixedDepth])
 @pytest.mark.parametrize("coin", [0.0, 1 - 2**-24])
 def test_the_extreme_coins_keep_what_never_or_always_runs(monkeypatch, make, coin):
-    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, coin))
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.zeros(*shape) + coin)
     active = make([0.0, 1.0], "test").sample(generator=sd.gates.stream(0, 0))
     assert active.tolist() == [0.0, 1.0]
     subset = sd.gates.Bernoulli([0.0, 1.0, 0.5], "test").sample_subset(
         4, generator=sd.gates.stream(0, 0)
     )
     assert subset.sum(1).tolist() == [0.0, 4.0, 2.0]
+    quarter = sd.gates.FixedDepth([0.25] * 4, "test")
+    assert quarter.sample(generator=sd.gates.stream(0, 0)).sum() == 1

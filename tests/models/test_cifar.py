@@ -86,19 +86,27 @@ def test_initialisation():
     he = (2 / (9 * 64)) ** 0.5
     assert float(conv.weight.detach().std()) == pytest.approx(he, rel=5 / (2 * 36_864) ** 0.5)
     assert not conv.bias.any()
+    # Fan in, not out, where the two differ: 32 * 9 * 16 = 4608 weights.
+    widening = model.blocks[3].branch[0].weight.detach()
+    assert float(widening.std()) == pytest.approx((2 / (9 * 16)) ** 0.5, rel=5 / 9216**0.5)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     weights = torch.cat([m.weight.detach() for m in norms])
     assert (weights >= 0).all()
     assert (weights <= 1).all()
     assert 0.4 < float(weights.mean()) < 0.6
     assert all(not m.bias.any() for m in norms)
-    near_one = CifarResNet(20, 10, bn_init="normal").stem[1].weight
-    assert 0 < float((near_one.detach() - 1).abs().max()) < 0.02
+    # The same for N(1, 0.002): 688 weights, 5 / sqrt(2 n) = 13.5 %.
+    norms = [m for m in CifarResNet(20, 10, bn_init="normal").modules() if hasattr(m, "eps")]
+    weights = torch.cat([m.weight.detach() for m in norms])
+    assert len(weights) == 688
+    assert float((weights - 1).square().mean().sqrt()) == pytest.approx(0.002, rel=0.135)
     assert (CifarResNet(20, 10).stem[1].weight == 1).all()
 
 
-def test_channels_last_survives_the_whole_network():
-    model = CifarResNet(14, 10, width=4).to(memory_format=torch.channels_last)
+@pytest.mark.parametrize("downsample", ["subsample", "average"])
+def test_channels_last_survives_the_whole_network(downsample):
+    model = CifarResNet(14, 10, width=4, downsample=downsample)
+    model.to(memory_format=torch.channels_last)
     seen = []
     for block in model.blocks:
         block.register_forward_hook(lambda _m, _args, out: seen.append(out))
@@ -112,6 +120,11 @@ def test_channels_last_survives_the_whole_network():
 def test_depths_are_6n_plus_2(depth):
     with pytest.raises(sd.InvalidArgument, match="depth must be"):
         CifarResNet(depth, 10)
+
+
+def test_the_nearest_depths_are_named():
+    with pytest.raises(sd.InvalidArgument, match=r"got 109\. Nearest: 104 and 110\."):
+        CifarResNet(109, 10)
 
 
 def test_arguments_are_checked():

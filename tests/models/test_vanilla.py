@@ -71,3 +71,10 @@ def test_gates_are_one_per_block():
     for length in (1, 3):
         with pytest.raises(sd.InvalidArgument, match=f"gates must be of length 2.*got {length}"):
             model(torch.randn(4, 2), torch.ones(length))
+
+
+def test_gates_drawn_on_the_cpu_serve_a_network_elsewhere():
+    with torch.device("meta"):
+        model, x = VanillaResNet(2, 3, inputs=2, outputs=1), torch.empty(4, 2)
+    for gates in (torch.ones(2), torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 2.0, 1.0, 1.0]])):
+        assert model(x, gates).shape == (4, 1)

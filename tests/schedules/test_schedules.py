@@ -49,6 +49,13 @@ def test_schedules_compare_by_value_and_survive_pickling(schedule):
     assert hash(copy) == hash(schedule)
 
 
+def test_schedules_print_what_they_were_made_of():
+    stages = sd.schedules.stagewise(sd.schedules.linear(0.5, rule="offset"), [3, 4])
+    assert repr(stages) == (
+        "stagewise(schedule=linear(last=0.5, rule='offset'), blocks_per_stage=(3, 4))"
+    )
+
+
 @given(last=probability, n=num_blocks)
 def test_expected_depths_of_the_three_linear_rules_in_closed_form(last, n):
     for rule, factor in [("huang", n + 1), ("linspace", n if n > 1 else 0), ("offset", n - 1)]:

@@ -3,7 +3,6 @@
 import math
 from typing import Literal, get_args
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
@@ -129,9 +128,7 @@ class PadShortcut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C + new_channels, H/2, W/2)."""
         small = x[:, :, ::2, ::2] if self.downsample == "subsample" else avg_pool2d(x, 2)
-        padded = pad(small, (0, 0, 0, 0, 0, self.new_channels))
-        channels_last = x.is_contiguous(memory_format=torch.channels_last)
-        return padded.contiguous(memory_format=torch.channels_last) if channels_last else padded
+        return pad(small, (0, 0, 0, 0, 0, self.new_channels))  # keeps the memory layout
 
     def extra_repr(self) -> str:
         return f"new_channels={self.new_channels}, downsample={self.downsample!r}"
