@@ -76,6 +76,16 @@ def test_asking_again_does_only_what_is_missing(config: RunConfig, tmp_path: Pat
     assert again.seeds == (0, 1, 2)
 
 
+@pytest.mark.parametrize("status", ["running", "failed"])
+def test_a_run_that_did_not_finish_goes_on(config: RunConfig, tmp_path: Path, status: str) -> None:
+    run(config, tmp_path, seeds=(0,))
+    file = tmp_path / "stochastic/seed-0/run.json"
+    file.write_text(file.read_text().replace('"finished",', f'"{status}",'))
+    again = run(config, tmp_path, seeds=(0,))
+    assert marks(tmp_path) == ["constant-0", "stochastic-0", "stochastic-0"]
+    assert not again.unfinished
+
+
 def test_a_seed_is_one_draw_of_everything(config: RunConfig, tmp_path: Path) -> None:
     runs = run(config, tmp_path, seeds=(3, 5))
     for record in runs.runs:

@@ -58,6 +58,7 @@ def test_a_seed_that_one_variant_lacks_is_not_paired(tmp_path: Path) -> None:
     assert runs.difference("stochastic", TEST_ERROR_LAST).n == 3
     assert runs.spread("stochastic", TEST_ERROR_LAST).n == 4
     assert [run.key for run in runs.unfinished] == ["constant/seed-9"]
+    assert runs.finished("constant").keys() == {0, 1, 2}
 
 
 def test_test_error_is_taken_at_the_best_validation_epoch_where_there_is_one(

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -18,7 +18,6 @@ error = st.floats(1, 99).map(lambda x: round(x, 2))
 errors = st.lists(error, min_size=6, max_size=12)
 
 
-@settings(deadline=None)
 @given(errors)
 def test_spread_is_mean_and_sample_deviation(values: list[float]) -> None:
     spread = Spread.of(values)
@@ -37,7 +36,6 @@ def test_spread_of_nothing_is_refused() -> None:
         Spread.of([])
 
 
-@settings(deadline=None)  # speed is never asserted
 @given(st.lists(st.tuples(error, error), min_size=6, max_size=12, unique_by=lambda x: x[0] - x[1]))
 def test_p_values_are_those_of_scipy(pairs: list[tuple[float, float]]) -> None:
     baseline, variant = map(list, zip(*pairs, strict=True))

@@ -1,6 +1,7 @@
 """Stand-ins for training that runs in a process of its own: they write a record, or fail."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ def write_record(config: RunConfig, directory: Path, *, variant: str, **options:
     (marks / name).write_text(str(os.getpid()))
     last = 0.5 if config.depth.enabled else 1.0
     mapping = config.to_mapping()
+    shutil.rmtree(directory, ignore_errors=True)
     write_run(directory, variant=variant, seed=config.seed, last=last, config=mapping)
 
 

@@ -105,6 +105,4 @@ def _conditions(comparison: Comparison) -> str:
     if comparison.plan.processes == 1:
         return f"The variants of a seed ran one after the other, each with {threads}."
     together = counted(comparison.plan.processes, "run")
-    return (
-        f"{together} at a time side by side, the variants of a seed together, each with {threads}."
-    )
+    return f"Up to {together} at a time, those of a seed next to each other; each had {threads}."

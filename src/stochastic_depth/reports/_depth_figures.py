@@ -30,10 +30,11 @@ def _random_runs(comparison: Comparison) -> dict[str, list[RunRecord]]:
 def _raster(comparison: Comparison, run: RunRecord) -> Figure:
     gates = np.asarray(run.gates, dtype=float)
     drawn, depths = len(charts.drawn_steps(*gates.shape)), gates.sum(axis=1)
+    distinct = counted(len(np.unique(gates, axis=0)), "different draw")
     caption = (
         f"Each column is one training step, each row one of the {run.num_blocks} blocks, the "
-        "input at the top; a filled cell ran. The network is a different one in nearly every "
-        f"step. {drawn} of {len(gates):,} steps, evenly spaced; {run.variant}, seed {run.seed}."
+        f"input at the top; a filled cell ran. {distinct} in {len(gates):,} steps; shown are "
+        f"{drawn}, evenly spaced. {run.variant}, seed {run.seed}."
     )
     description = (
         f"Raster of gates. Between {depths.min():.3g} and {depths.max():.3g} of "
