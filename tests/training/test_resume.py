@@ -139,7 +139,7 @@ def test_killed_at_random_moments(config, tmp_path):
 
 
 def run_in_process(settings, run: Path, kill_after: float | None = None):
-    FORKSERVER.set_forkserver_preload(["stochastic_depth.training"])
+    FORKSERVER.set_forkserver_preload(["stochastic_depth.training._train"])
     process = FORKSERVER.Process(target=train, args=(settings, run), kwargs={"progress": False})
     process.start()
     process.join(kill_after)

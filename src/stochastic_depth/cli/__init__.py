@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
 from inspect import getdoc, signature
-from typing import Any
+from itertools import takewhile
+from typing import Any, get_origin
 
 from .._checks import one_of
 from .._errors import StochasticDepthError
@@ -18,6 +19,7 @@ VERBS = {
     "plan": "show what stochastic depth does to a model, and what it saves",
     "train": "train a network, or go on with its training",
     "compare": "train variants over several seeds and report the difference",
+    "report": "make the page and the pictures of runs that are there already",
     "validate": "check a configuration and say what training it would do",
     "reproduce": "reproduce a figure or table of a paper",
     "bench": "time a training step beside the other implementations",
@@ -72,38 +74,35 @@ def _options(function: Any, arguments: list[str]) -> dict[str, Any]:
     description, _, _ = (getdoc(function) or "").partition("\nArgs:")
     parser = new_parser(prog=f"sdepth {function.__name__}", description=description)
     parser.add_function_arguments(function, skip={"config"})
-    arguments = _named(function, arguments)
+    arguments = [_in_full(argument) for argument in _named(function, arguments)]
     if "config" not in signature(function).parameters:
-        arguments = [_underscored(argument) for argument in arguments]
         return parser.instantiate(parse(parser, arguments)).as_dict()
 
     from ..training import add_run_config, run_config
 
     add_run_config(parser)
-    namespace = parse(parser, [_long(argument) for argument in arguments])
+    namespace = parse(parser, arguments)
     own = {name: namespace[name] for name in signature(function).parameters if name != "config"}
     return {"config": run_config(parser, namespace), **own}
 
 
 def _named(function: Any, arguments: list[str]) -> list[str]:
-    """Give its name to what the verb is about, which may be said first without an option."""
-    if not arguments or arguments[0].startswith("-"):
-        return arguments
-    first = next(iter(signature(function).parameters))
-    return [f"--{first}={arguments[0]}", *arguments[1:]]
+    """Give its option to what the verb is about, which may be said first without one."""
+    name, parameter = next(iter(signature(function).parameters.items()))
+    several = get_origin(parameter.annotation) is list
+    option = "--recipe" if name == "config" else f"--{name}+" if several else f"--{name}"
+    words = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    subject = words if several else words[:1]
+    return [f"{option}={word}" for word in subject] + arguments[len(subject) :]
 
 
-def _underscored(argument: str) -> str:
-    """Let options be written with hyphens: --image-size is --image_size."""
+def _in_full(argument: str) -> str:
+    """Return an option as the parser knows it: not short, and with underscores."""
     name, equals, value = argument.partition("=")
-    if not name.startswith("--"):
-        return argument
-    return f"--{name[2:].replace('-', '_')}{equals}{value}"
-
-
-def _long(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    return f"{SHORT.get(name, name)}{equals}{value}"
+    if name in SHORT:
+        return f"{SHORT[name]}{equals}{value}"
+    hyphens = name.startswith("--")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if hyphens else argument
 
 
 def _overview() -> str:

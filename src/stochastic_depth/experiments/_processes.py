@@ -70,7 +70,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["stochastic_depth.training"])
+    context.set_forkserver_preload(["stochastic_depth.training._train"])
     return context
 
 

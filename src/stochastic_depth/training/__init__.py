@@ -7,17 +7,22 @@ A run is a function of its `RunConfig`. Its directory holds `config.yaml`, `run.
 `metrics.csv`, `gates.npy` and `checkpoints/`; training in it again resumes it.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._component import Component
 from ._config import RunConfig
 from ._depth import DepthConfig
 from ._learning_rate import LearningRateConfig
 from ._load import add_run_config, load, override, recipes, run_config
-from ._module import Classifier
-from ._outlook import describe, outlook
-from ._prepare import Prepared, prepare
-from ._train import train
-from .callbacks import StochasticDepth
 from .data import DataConfig
+
+if TYPE_CHECKING:
+    from ._module import Classifier
+    from ._outlook import describe, outlook
+    from ._prepare import Prepared, prepare
+    from ._train import train
+    from .callbacks import StochasticDepth
 
 __all__ = [
     "Classifier",
@@ -38,3 +43,21 @@ __all__ = [
     "run_config",
     "train",
 ]
+
+# Lightning takes seconds to import, and a configuration does not need it.
+WITH_LIGHTNING = {
+    "Classifier": "_module",
+    "Prepared": "_prepare",
+    "StochasticDepth": "callbacks",
+    "describe": "_outlook",
+    "outlook": "_outlook",
+    "prepare": "_prepare",
+    "train": "_train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what stands on Lightning when it is first asked for."""
+    if name not in WITH_LIGHTNING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{WITH_LIGHTNING[name]}", __name__), name)

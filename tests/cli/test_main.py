@@ -1,0 +1,130 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stochastic_depth import InvalidArgument
+from stochastic_depth.cli import VERBS, main
+
+
+def test_help_names_every_verb(capsys):
+    for arguments in ([], ["--help"], ["-h"]):
+        assert main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert all(f"  {verb} " in printed for verb in VERBS)
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("sdepth 0.")
+
+
+def test_an_unknown_verb(capsys):
+    assert main(["trian"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("sdepth: verb must be one of plan, train,")
+    assert captured.err.endswith("got 'trian'. Did you mean 'train'?\n")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_with_an_example(verb, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([verb, "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith(f"usage: sdepth {verb}")
+    assert f"Example: sdepth {verb}" in printed
+    assert "known subclasses" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["demo_digits", "--out=run"], {"recipe": "demo_digits"}),
+        (["--recipe", "demo_digits", "--out", "run"], {"recipe": "demo_digits"}),
+        (["demo_digits", "--batch-size=7", "--out=my-run"], {"batch_size": 7}),
+        (
+            ["demo_digits", "--checkpoint-every-steps", "3", "--out=a"],
+            {"checkpoint_every_steps": 3},
+        ),
+    ],
+)
+def test_the_subject_comes_first_and_options_may_have_hyphens(arguments, expected, monkeypatch):
+    from stochastic_depth.cli import train as module
+
+    seen = []
+
+    def train(config, out: Path, json: Path | None = None, progress: bool = True) -> int:
+        seen.append(config)
+        return 0
+
+    monkeypatch.setattr(module, "train", train)
+    assert main(["train", *arguments]) == 0
+    (config,) = seen
+    fields = {"recipe": config.name, **vars(config)}
+    assert expected.items() <= fields.items()
+
+
+def test_several_subjects(monkeypatch):
+    from stochastic_depth.cli import report as module
+
+    seen = []
+
+    def report(runs: list[Path], out: Path | None = None) -> int:
+        seen.append((runs, out))
+        return 0
+
+    monkeypatch.setattr(module, "report", report)
+    assert main(["report", "first", "second", "--out=page.html"]) == 0
+    assert seen == [([Path("first"), Path("second")], Path("page.html"))]
+
+
+def test_a_second_subject_is_refused(capsys):
+    assert main(["train", "demo_digits", "another", "--out=run"]) == 2
+    assert "unrecognized arguments: another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "printed"),
+    [
+        (
+            InvalidArgument("p must be\n  in [0, 1]; got 2."),
+            2,
+            "sdepth: p must be in [0, 1]; got 2.\n",
+        ),
+        (PermissionError(13, "Permission denied", "/runs"), 2, "'/runs'\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_exit_status(error, status, printed, monkeypatch, capsys):
+    from stochastic_depth.cli import validate as module
+
+    def fail(config, out=None):
+        raise error
+
+    monkeypatch.setattr(module, "validate", fail)
+    fail.__name__ = "validate"
+    assert main(["validate", "--recipe", "demo_digits"]) == status
+    assert capsys.readouterr().err.endswith(printed)
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    from stochastic_depth.cli import validate as module
+
+    def validate(config, out=None):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(module, "validate", validate)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["validate", "--recipe", "demo_digits"])
+
+
+def test_help_and_plan_do_not_wait_for_training_libraries():
+    code = (
+        "import sys; from stochastic_depth.cli import main; main(['--help']);"
+        "import stochastic_depth.cli.plan;"
+        "heavy = {'lightning', 'altair', 'polars', 'torchvision'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
