@@ -116,7 +116,7 @@ def test_channels_last_survives_the_whole_network(downsample):
     assert all(out.is_contiguous(memory_format=torch.channels_last) for out in seen)
 
 
-@pytest.mark.parametrize("depth", [0, 7, 9, 21, 111])
+@pytest.mark.parametrize("depth", [0, 2, 7, 9, 21, 111])
 def test_depths_are_6n_plus_2(depth):
     with pytest.raises(sd.InvalidArgument, match="depth must be"):
         CifarResNet(depth, 10)
