@@ -57,10 +57,10 @@ def min_regularization(
     if one_of("rescale", rescale, get_args(Rescale)) == "train":
         return sense(g.sqrt(), budget)
     whole, rest = _split(positive("budget", interval("budget", budget, 0.0, 1.0)) * len(g))
-    p = torch.zeros_like(g)
-    p[g.argsort(descending=True)[:whole]] = 1.0
+    p, order = torch.zeros_like(g), g.argsort(descending=True)
+    p[order[:whole]] = 1.0
     if rest:
-        p[g.argmin()] = rest
+        p[order[-1]] = rest
     return p
 
 
