@@ -6,11 +6,12 @@ which mistakes that rules out.
 
 from ._apply import apply
 from ._controller import DroppedGrads, Ranks
+from ._extract import extract
+from ._find import find_blocks
 from ._gating import gated, gating
 from ._handle import Handle, handle
 from ._plan import Plan, plan
-from .extraction import extract
-from .finding import Block, Granularity, Transitions, find_blocks
+from .finding import Block, Granularity, Transitions
 
 __all__ = [
     # look

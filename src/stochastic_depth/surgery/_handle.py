@@ -33,18 +33,12 @@ class Handle:
     """
 
     def __init__(self, model: nn.Module) -> None:
+        _controller_of(model)
         self.model = model
-        self._controller  # noqa: B018  # a model without gates has no handle
 
     @property
     def _controller(self) -> Controller:
-        controller = vars(self.model).get(CONTROLLER)
-        if controller is None:
-            raise InvalidArgument(
-                f"model must have stochastic depth; this {type(self.model).__name__} has none. "
-                "Put it on with stochastic_depth.apply."
-            )
-        return controller
+        return _controller_of(self.model)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -127,7 +121,7 @@ class Handle:
         Raises:
             Unsupported: the model was wrapped since (such as by FSDP); undo that first.
         """
-        self._controller  # noqa: B018  # removing twice is an error
+        _controller_of(self.model)
         uninstall(self.model)
 
     def __repr__(self) -> str:
@@ -147,3 +141,13 @@ def handle(model: nn.Module) -> Handle:
         InvalidArgument: the model has no stochastic depth.
     """
     return Handle(model)
+
+
+def _controller_of(model: nn.Module) -> Controller:
+    controller = vars(model).get(CONTROLLER)
+    if controller is None:
+        raise InvalidArgument(
+            f"model must have stochastic depth; this {type(model).__name__} has none. "
+            "Put it on with stochastic_depth.apply."
+        )
+    return controller

@@ -225,6 +225,14 @@ def test_an_example_without_content_is_replaced_by_noise():
     assert program.steps[0].activated  # a ReLU behind a ReLU; zeros could not have shown it
 
 
+def test_a_model_with_stochastic_depth_shows_the_blocks_it_has_it_on():
+    model = NETWORKS["timm-vit"]()
+    handle = sd.apply(model, sd.schedules.uniform(0.5), granularity="branch")
+    assert sd.find_blocks(model) == handle.blocks
+    with pytest.raises(sd.AlreadyApplied, match="already has stochastic depth"):
+        sd.find_blocks(nn.Sequential(model))
+
+
 @pytest.mark.parametrize("argument", ["granularity", "transitions"])
 def test_bad_arguments(argument):
     with pytest.raises(sd.InvalidArgument, match=f"{argument} must be one of"):

@@ -295,8 +295,7 @@ class InPlaceBefore(Base):
 class ReadsContainer(Base):
     def forward(self, x):
         parts = torch.split(x, 2, dim=1)
-        y = self.f(torch.cat(parts, 1)) if x is not None else x
-        return x + y * parts[0].sum() + 0 * self.g(parts[1].repeat(1, 2)).sum()
+        return x + self.f(torch.cat(parts, 1)), parts
 
 
 @pytest.mark.parametrize(
@@ -304,6 +303,7 @@ class ReadsContainer(Base):
     [
         (LooksAtItsInput, "cannot be traced .symbolically traced variables"),
         (UsedTwice, "the output of its branch, f, is used elsewhere too"),
+        (ReadsContainer, "its branch reads split, which holds several values"),
         (InPlaceBefore, "its branch changes its own input in place, at relu"),
     ],
 )

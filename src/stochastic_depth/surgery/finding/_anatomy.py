@@ -50,41 +50,6 @@ class Block:
         return f"{name} [{self.branch}]" if self.branch else name
 
 
-def find_blocks(
-    model: nn.Module,
-    *,
-    granularity: Granularity = "block",
-    transitions: Transitions = "protect",
-    example: Any | None = None,
-) -> tuple[Block, ...]:
-    """Return the residual blocks of a model, in the order in which they run.
-
-    The project's `Residual` modules are recognised as they are. Foreign blocks are found
-    by following the forward of each module, on a model that is run once on `example`;
-    each translation into residual steps is checked by running it beside the original.
-
-    Args:
-        model: the model, without gates.
-        granularity: see `Granularity`.
-        transitions: see `Transitions`.
-        example: an input of the model, or a tuple of inputs. Guessed when needed; given,
-            the costs of the blocks are measured on it.
-
-    Returns:
-        The blocks; empty if there are none.
-
-    Raises:
-        Unsupported: no input could be guessed.
-
-    Example:
-        >>> import stochastic_depth as sd
-        >>> blocks = sd.find_blocks(sd.models.CifarResNet(20, num_classes=10))
-        >>> len(blocks), blocks[3].path, blocks[3].droppable
-        (9, 'blocks.3', True)
-    """
-    return Anatomy.of(model, granularity, transitions, example).blocks
-
-
 @dataclass(frozen=True)
 class Anatomy:
     """A model taken apart, and one record per gate.
@@ -111,7 +76,7 @@ class Anatomy:
         transitions: Transitions = "protect",
         example: Any | None = None,
     ) -> "Anatomy":
-        """Take `model` apart; see `find_blocks`."""
+        """Take `model` apart; see `stochastic_depth.find_blocks`."""
         one_of("granularity", granularity, get_args(Granularity))
         one_of("transitions", transitions, get_args(Transitions))
         found = survey(model, example)

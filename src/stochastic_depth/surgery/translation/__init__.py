@@ -7,37 +7,30 @@ against the original (`_verify`). The project's own blocks need none of this (`_
 """
 
 from ._call import Call
-from ._code import TAKE, Copies
-from ._foreign import CannotTranslate, Foreign, NotResidual
+from ._errors import CannotTranslate, NotResidual
+from ._foreign import Foreign
 from ._own import Own, branch_of
-from ._program import Branch, Program, Step
+from ._program import Branch
 from ._protocol import Translation
 from ._sites import is_mask, masks, sites
-from ._trace import trace
 from ._verify import cloned, isolated_rng
 
 __all__ = [
-    # what was found in a block, and how to run it
+    # how to run a block under gates
     "Branch",
+    "Call",
     "Foreign",
     "Own",
-    "Program",
-    "Step",
     "Translation",
     "branch_of",
-    # why there is none
+    # why there is no way
     "CannotTranslate",
     "NotResidual",
     # drop sites
     "is_mask",
     "masks",
     "sites",
-    # graphs, for extraction
-    "TAKE",
-    "Call",
-    "Copies",
-    "trace",
-    # running a model without a trace
+    # running a model without leaving a trace
     "cloned",
     "isolated_rng",
 ]

@@ -1,30 +1,23 @@
 """The translation of a foreign block into residual steps, by following its forward."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from ..._errors import Unsupported
 from ...blocks import Gate
 from ._call import FIXED, Call
-from ._code import write_branch, write_main
-from ._joins import find_joins, is_parameter, may_join, module_of, parameter_count
-from ._program import Branch, Program, Step
-from ._sites import Site, sites, with_sites
-from ._slice import Slice, cut
-from ._trace import record_values, trace
-from ._verify import check, cloned, isolated_rng, jiggled
-
-
-class CannotTranslate(Exception):
-    """A module is not a block that can be translated; the message says why."""
-
-
-class NotResidual(CannotTranslate):
-    """A module has no residual addition at all."""
+from ._errors import CannotTranslate, NotResidual
+from ._fold import fold
+from ._joins import may_join
+from ._program import Branch, Program
+from ._reduce import reduced
+from ._sites import with_sites
+from ._verify import check, jiggled
+from ._write import graph_of, write
 
 
 @dataclass
@@ -56,7 +49,7 @@ class Foreign:
         """
         if "forward" in vars(block):
             raise CannotTranslate("its forward was replaced on the instance")
-        if not may_join(_graph(block, call)):
+        if not may_join(graph_of(block, call)):
             raise NotResidual("it has no residual addition")
         twin, found = jiggled(block, self.original), []
         for twin.training in (True, False):
@@ -88,6 +81,15 @@ class Foreign:
         for text, program in self.programs.items():
             self.programs[text] = program.compiled(block, options)
 
+    def fixed(self, block: nn.Module, gates: Sequence[float], shared: Set[int]) -> nn.Module:
+        """Return `block` under fixed gates; see `Translation`."""
+        program, call = self.single()
+        left = [
+            1.0 if gate not in (0, 1) and fold(program, k, block, gate, shared) else gate
+            for k, gate in enumerate(gates)
+        ]
+        return block if all(gate == 1 for gate in left) else reduced(block, program, call, left)
+
     def single(self) -> tuple[Program, Call]:
         """Return the one program of all patterns met so far, and a call of it.
 
@@ -117,10 +119,10 @@ class Foreign:
 
     def _follow(self, twin: nn.Module, call: Call) -> str:
         """Make sure that there is a program for a pattern, and return its text."""
-        graph = _graph(twin, call)
+        graph = graph_of(twin, call)
         text = str(graph)
         if text not in self.programs:
-            program = _write(graph, with_sites(twin), call)
+            program = write(graph, with_sites(twin), call)
             if fault := check(twin, program, call):
                 raise CannotTranslate(fault)
             self.programs[text] = program.compiled(twin, self.options)
@@ -133,66 +135,6 @@ class Foreign:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Foreign":
         return Foreign(self.original, dict(self.texts), dict(self.programs), self.options)
-
-
-def _graph(block: nn.Module, call: Call) -> fx.Graph:
-    try:
-        return trace(with_sites(block), call)
-    except Exception as error:  # whatever foreign code may raise is a reason, not a crash
-        reason = str(error).strip().partition("\n")[0]
-        raise CannotTranslate(f"its forward cannot be traced ({reason})") from error
-
-
-def _write(graph: fx.Graph, block: nn.Module, call: Call) -> Program:
-    with torch.no_grad(), isolated_rng(block):
-        values = record_values(graph, block, cloned(call.live))
-    joins = find_joins(graph, block, has_sites=bool(sites(block)))
-    if not joins:
-        raise NotResidual("it has no residual addition")
-    try:
-        pieces = [cut(graph, join, block) for join in joins]
-    except ValueError as error:
-        raise CannotTranslate(str(error)) from error
-    steps = tuple(_step(piece, block, values) for piece in pieces)
-    return Program(write_main(graph, pieces, block), steps)
-
-
-def _step(piece: Slice, block: nn.Module, values: dict[fx.Node, Any]) -> Step:
-    return Step(
-        branch=_describe(piece, block),
-        code=write_branch(piece, block),
-        compiled=None,
-        batched=tuple(bool(read.meta["batched"]) for read in piece.reads[1:]),
-        activation=str(piece.activation.target) if piece.activation else None,
-        activated=_is_activated(piece, block, values),
-        overwritten=piece.overwritten,
-    )
-
-
-def _describe(piece: Slice, block: nn.Module) -> Branch:
-    children = [node for node in piece.nodes if node.op == "call_module"]
-    at_sites = [node for node in children if isinstance(module_of(node, block), Site)]
-    called = [node for node in children if node not in at_sites]
-    largest = max(called, key=lambda node: parameter_count({node}, block), default=None)
-    return Branch(
-        label=str(largest.target if largest else piece.join.branch),
-        kind=piece.join.kind,
-        modules=tuple(dict.fromkeys(str(node.target) for node in called)),
-        parameters=tuple(str(node.target) for node in piece.nodes if is_parameter(node, block)),
-        sites=tuple(str(node.target) for node in at_sites),
-    )
-
-
-def _is_activated(piece: Slice, block: nn.Module, values: dict[fx.Node, Any]) -> bool:
-    """Return whether the activation after the step leaves the shortcut's value alone.
-
-    Judged by the values the block meets in the model: true of a ReLU behind a ReLU.
-    """
-    if piece.activation is None or piece.join.kind != "identity":
-        return False
-    activation = block.get_submodule(str(piece.activation.target))
-    value = values[piece.join.shortcut]
-    return bool(value.any()) and torch.equal(activation(value.clone()), value)
 
 
 def _pattern(block: nn.Module, call: Call) -> Any:

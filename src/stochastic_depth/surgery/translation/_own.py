@@ -1,10 +1,10 @@
 """The translation of the project's own blocks: there is nothing to translate."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ...blocks import Gate, Residual, with_zero_grads
 from ._joins import ShortcutKind
@@ -40,6 +40,29 @@ class Own:
         branch._compiled_call_impl = None
         if options is not None:
             branch.compile(**options)
+
+    def fixed(self, block: nn.Module, gates: Sequence[float], shared: Set[int]) -> nn.Module:
+        """Return `block` under a fixed gate; see `Translation`."""
+        assert isinstance(block, Residual)  # noqa: S101  # this class is for those alone
+        if gates[0] == 0:
+            return Bypass(block)
+        block.scale *= gates[0]
+        return block
+
+
+class Bypass(nn.Module):
+    """What is left of a `Residual` without its branch: `act(s(x))`."""
+
+    def __init__(self, block: Residual) -> None:
+        super().__init__()
+        self.shortcut = block.shortcut
+        self.activation = None if block.activated else block.activation
+
+    def forward(self, x: Tensor, gate: Gate = 1.0) -> Tensor:
+        """Return what passes by; there is no branch left for `gate` to govern."""
+        del gate
+        x = x if self.shortcut is None else self.shortcut(x)
+        return x if self.activation is None else self.activation(x)
 
 
 def branch_of(block: Residual) -> Branch:

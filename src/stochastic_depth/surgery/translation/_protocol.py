@@ -1,6 +1,6 @@
 """What every translation of a block offers, wherever it comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Protocol
 
 from torch import nn
@@ -42,4 +42,17 @@ class Translation(Protocol):
 
     def compile(self, block: nn.Module, options: dict[str, Any] | None) -> None:
         """Run the branches of `block` compiled with these options; None undoes it."""
+        ...
+
+    def fixed(self, block: nn.Module, gates: Sequence[float], shared: Set[int]) -> nn.Module:
+        """Return what is left of `block` under fixed gates: a module without gates.
+
+        Args:
+            block: an instance of `original`, to be changed or taken apart.
+            gates: one per branch, not all 1.
+            shared: ids of parameters that other parts of the model use as well.
+
+        Raises:
+            CannotTranslate: the block cannot be cut.
+        """
         ...

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
 
+from ._errors import CannotTranslate
 from ._joins import Join, module_of
 
 
@@ -34,17 +35,17 @@ def cut(graph: fx.Graph, join: Join, block: nn.Module) -> Slice:
     """Return the branch of `join`.
 
     Raises:
-        ValueError: the branch cannot be left out; the message says why.
+        CannotTranslate: the branch cannot be left out; the message says why.
     """
     private = _private(graph, join)
     if join.branch not in private:
-        raise ValueError(f"the output of its branch, {join.branch}, is used elsewhere too")
+        raise CannotTranslate(f"the output of its branch, {join.branch}, is used elsewhere too")
     needed = private | _shared_sizes(private)
     nodes = tuple(node for node in graph.nodes if node in needed)
     reads = _reads(nodes, join)
     for node in nodes:
         if _in_place(node, block) and node.args[0] in reads:
-            raise ValueError(f"its branch changes its own input in place, at {node}")
+            raise CannotTranslate(f"its branch changes its own input in place, at {node}")
     activation = _activation(join.node, block)
     overwritten = any(_in_place(user, block) for user in join.node.users)
     return Slice(join, frozenset(private), nodes, reads, activation, overwritten)
@@ -85,10 +86,10 @@ def _reads(nodes: tuple[fx.Node, ...], join: Join) -> tuple[fx.Node, ...]:
     )
     for read in reads:
         if read.meta["shape"] is None and not read.meta["plain"]:
-            raise ValueError(f"its branch reads {read}, which holds several values")
+            raise CannotTranslate(f"its branch reads {read}, which holds several values")
     inputs = [read for read in reads if read.meta["floating"] and read.meta["batched"]]
     if not inputs:
-        raise ValueError("its branch does not read a batch")
+        raise CannotTranslate("its branch does not read a batch")
     first = join.shortcut if join.shortcut in inputs else inputs[0]
     return first, *(read for read in reads if read is not first)
 

@@ -6,26 +6,12 @@ from inspect import Parameter, signature
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from ..._errors import Unsupported
-from ...blocks import Residual
-from ..translation import TAKE, Call, Copies, Program, Step
-
-
-class Bypass(nn.Module):
-    """What is left of a `Residual` without its branch: `act(s(x))`."""
-
-    def __init__(self, block: Residual) -> None:
-        super().__init__()
-        self.shortcut = block.shortcut
-        self.activation = None if block.activated else block.activation
-
-    def forward(self, x: Tensor, gate: float = 1.0) -> Tensor:
-        """Return what passes by; there is no branch left for `gate` to govern."""
-        del gate
-        x = x if self.shortcut is None else self.shortcut(x)
-        return x if self.activation is None else self.activation(x)
+from ._call import Call
+from ._code import TAKE, Copies
+from ._errors import CannotTranslate
+from ._program import Program, Step
 
 
 def reduced(
@@ -71,7 +57,7 @@ def _arguments(graph: fx.Graph, block: nn.Module, call: Call) -> Iterator[fx.Nod
         else:
             fixed.append((node, value))
     if len(flowing) < len(tokens):
-        raise Unsupported(f"{type(block).__name__} takes tensors inside of containers.")
+        raise CannotTranslate("it takes tensors inside of containers")
     for node, value in fixed:
         same = graph.call_function(operator.eq, (node, value))
         message = f"This subnetwork was extracted for {node} = {value}."

@@ -1,10 +1,15 @@
 """Scale what a branch computes by scaling its last weights."""
 
+from collections.abc import Iterator, Set
+
 import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
-from ..translation import Call, is_mask, trace
+from ._call import Call
+from ._program import Program
+from ._sites import is_mask
+from ._trace import trace
 
 AFFINE = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
@@ -23,6 +28,41 @@ MOVES = {
 PRODUCTS = {"mul", "mul_"}
 
 
+def fold(program: Program, k: int, block: nn.Module, gate: float, shared: Set[int]) -> bool:
+    """Multiply the k-th branch of a block by `gate` through its last weights.
+
+    Args:
+        program: of the block.
+        k: number of the branch.
+        block: the block, whose weights are changed.
+        gate: the factor.
+        shared: ids of parameters that the model uses in several places.
+
+    Returns:
+        Whether the branch has such weights, and has them for itself.
+    """
+    graph = program.steps[k].code.graph
+    others = [program.main.graph, *(step.code.graph for step in program.steps)]
+    others.remove(graph)
+    weights = {id(weight) for weight in last_weights(graph, block)}
+    elsewhere = {id(weight) for other in others for weight in _weights_of_graph(other, block)}
+    if not weights or weights & (shared | elsewhere):
+        return False
+    with torch.no_grad():
+        for weight in block.parameters():
+            if id(weight) in weights:
+                weight.mul_(gate)
+    return True
+
+
+def _weights_of_graph(graph: fx.Graph, block: nn.Module) -> Iterator[nn.Parameter]:
+    for node in graph.nodes:
+        if node.op == "call_module":
+            yield from block.get_submodule(str(node.target)).parameters()
+        elif node.op == "get_attr":
+            yield from (p for n, p in block.named_parameters() if n == str(node.target))
+
+
 def last_weights(graph: fx.Graph, owner: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that the output of `graph` is proportional to.
 
@@ -37,6 +77,8 @@ def last_weights(graph: fx.Graph, owner: nn.Module) -> list[nn.Parameter]:
     while isinstance(node, fx.Node):
         name = getattr(node.target, "__name__", str(node.target))
         if node.op == "call_module":
+            if sum(other.target == node.target for other in graph.nodes) > 1:
+                return []
             module = owner.get_submodule(str(node.target))
             if not _is_transparent(module):
                 return _weights_of(module)

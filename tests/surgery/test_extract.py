@@ -8,7 +8,7 @@ from torch import nn
 
 import stochastic_depth as sd
 
-from ..networks import MASKED, NETWORKS, images
+from .networks import MASKED, NETWORKS, images
 
 
 @pytest.fixture(params=NETWORKS)
@@ -167,20 +167,52 @@ def test_a_gate_that_no_weight_can_take_multiplies():
     assert torch.equal(part[0].linear.weight, model[0].linear.weight)
 
 
-def test_weights_that_several_branches_share_are_not_scaled():
-    class Shared(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first = self.second = nn.Linear(4, 4)
+class Pair(nn.Module):
+    """Two branches that may share weights."""
 
-        def forward(self, x):
-            x = x + self.first(x)
-            return x + self.second(x)
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
 
-    model = nn.Sequential(Shared()).double()
+    def forward(self, x):
+        x = x + self.first(x)
+        return x + self.second(x)
+
+
+class Twice(nn.Module):
+    """Applies its last layer twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.layer(self.layer(x))
+
+
+def sharing() -> dict[str, nn.Module]:
+    layer, tied = nn.Linear(4, 4), nn.Linear(4, 4)
+    tied.weight = layer.weight
+    return {
+        "one layer in two branches": nn.Sequential(Pair(layer, layer)),
+        "one weight in two layers": nn.Sequential(Pair(layer, tied)),
+        "one layer in two blocks": nn.Sequential(
+            Pair(layer, nn.Linear(4, 4)), Pair(nn.Linear(4, 4), layer)
+        ),
+        "one layer in block and head": nn.Sequential(Pair(nn.Linear(4, 4), layer), layer),
+        "a layer applied twice": nn.Sequential(Pair(Twice(), nn.Linear(4, 4))),
+        "layers in a row": nn.Sequential(Pair(nn.Sequential(layer, layer), nn.Linear(4, 4))),
+        "nothing": nn.Sequential(Pair(nn.Linear(4, 4), nn.Linear(4, 4))),
+    }
+
+
+@pytest.mark.parametrize("case", sharing())
+def test_weights_that_are_used_elsewhere_are_not_scaled(case):
+    model = sharing()[case].double()
     x = torch.randn(2, 4, dtype=torch.float64)
-    part = sd.extract(model, torch.tensor([0.5]))
-    with sd.gating(model, torch.tensor([0.5])):
+    gates = torch.tensor([0.5, 0.25][: len(sd.find_blocks(model))], dtype=torch.float64)
+    part = sd.extract(model, gates)
+    with sd.gating(model, gates):
         assert (part(x) - model(x)).abs().max() < 1e-12
 
 
