@@ -30,3 +30,10 @@ def test_regions_are_compared_by_their_distance_from_the_critical_exponent():
     below = (20.1 + 20.5 + 20.9 + 70.9) / 4
     assert measured[figure9._name("below")].value == pytest.approx(near - below)
     assert measured[figure9._name("above")].value == pytest.approx(near - 60.3)
+
+
+def test_cells_on_the_edge_of_the_band_are_near():
+    rows = [("a", h, b, 1.0) for h in (0.5, 0.7) for b in (0.1, 0.3, 0.5, 0.7, 0.9, 1.1)]
+    best = pl.DataFrame(rows, schema=["data", "hurst", "beta", "accuracy"], orient="row")
+    # At 0.5: 0.3, 0.5, 0.7; at 0.7: 0.5, 0.7, 0.9. Below are 1 and 2 cells, above 2 and 1.
+    assert {m.n for m in figure9._measurements(best).values()} == {9}

@@ -61,7 +61,9 @@ def _best(data: pl.DataFrame) -> pl.DataFrame:
 
 def _measurements(best: pl.DataFrame) -> dict[str, Measurement]:
     """Compare cells near the critical exponent with those below and above it."""
-    distance = [b - theory.critical_exponent(h) for h, b in best.select("hurst", "beta").rows()]
+    # Rounded, so that cells on the edge of the band are in it.
+    cells = best.select("hurst", "beta").rows()
+    distance = [round(beta - theory.critical_exponent(hurst), 6) for hurst, beta in cells]
     regions: dict[str, list[float]] = {"below": [], "near": [], "above": []}
     for gap, accuracy in zip(distance, best["accuracy"], strict=True):
         region = "near" if abs(gap) <= BAND else ("below" if gap < 0 else "above")
