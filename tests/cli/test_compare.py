@@ -33,7 +33,7 @@ def test_compare_passes_on_what_it_is_asked_for(
         "stochastic": {"depth.last": "0.5"},
     }
     assert asked["processes"] == 1
-    assert "time ÷ constant" in capsys.readouterr().out
+    assert "median epoch ÷ constant" in capsys.readouterr().out
     assert (tmp_path / "out/report.html").exists()
     assert json.loads(figures.read_text())["baseline"] == "constant"
 

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from stochastic_depth._errors import DataError, InvalidArgument
 from stochastic_depth.experiments import (
+    EPOCH_SECONDS,
     SECONDS,
     TEST_ERROR_AT_BEST,
     TEST_ERROR_LAST,
@@ -81,6 +83,18 @@ def test_plan_orders_the_variants_and_tells_of_failures(tmp_path: Path) -> None:
     assert runs.plan == plan
     assert runs.baseline == "stochastic"
     assert runs.failures == failures
+
+
+def test_one_slow_epoch_does_not_move_the_time_of_an_epoch(tmp_path: Path) -> None:
+    top = write_comparison(tmp_path, seeds=(0,))
+    before = Comparison.read(top).ratio("stochastic", EPOCH_SECONDS).mean
+    file = top / "constant/seed-0/metrics.csv"
+    table = pl.read_csv(file)
+    slept = pl.when(pl.col("epoch") == 17).then(1330.0).otherwise("seconds")
+    table.with_columns(seconds=slept).write_csv(file)
+    assert Comparison.read(top).ratio("stochastic", EPOCH_SECONDS).mean == pytest.approx(
+        before, rel=0.05
+    )
 
 
 def test_what_differs_leaves_out_names_and_seeds(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stochastic_depth.experiments import SECONDS, Comparison, results
+from stochastic_depth.experiments import EPOCH_SECONDS, Comparison, results
 from tests.experiments.records import comparison, write_comparison, write_run
 
 
@@ -18,7 +18,7 @@ def test_figures_survive_json_and_equal_the_objects(tmp_path: Path) -> None:
     assert found["differences"] == pytest.approx(difference.differences)
     assert found["p_wilcoxon"] == pytest.approx(difference.p_wilcoxon)
     assert found["wins"] == difference.wins
-    ratio = runs.ratio("stochastic", SECONDS)
+    ratio = runs.ratio("stochastic", EPOCH_SECONDS)
     assert figures["time_ratios"]["stochastic"] == {"mean": ratio.mean, "std": ratio.std, "n": 6}
     record = runs.finished("constant")[4]
     assert figures["runs"]["constant/seed-4"]["seconds"] == record.summary.seconds

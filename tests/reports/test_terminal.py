@@ -24,7 +24,7 @@ def test_prints_seeds_means_and_verdict(tmp_path: Path) -> None:
         assert f"{run.summary.test_error_last:.2f}" in text
     for variant in runs.variants:
         assert str(runs.spread(variant, runs.test_error)) in text
-    assert "time ÷ constant" in text
+    assert "median epoch ÷ constant" in text
     assert "live share of cost" in text
     assert "in 3 of 3 seeds" in text
 

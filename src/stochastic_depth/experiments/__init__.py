@@ -4,6 +4,7 @@ from ._compare import compare
 from ._comparison import Comparison
 from ._configuration import differing_fields
 from ._measures import (
+    EPOCH_SECONDS,
     LIVE_COST,
     LIVE_SHARE,
     SECONDS,
@@ -21,6 +22,7 @@ from ._variants import CONSTANT_AGAINST_STOCHASTIC, parse_variant
 
 __all__ = [
     "CONSTANT_AGAINST_STOCHASTIC",
+    "EPOCH_SECONDS",
     "LEAST_SEEDS_FOR_P",
     "LIVE_COST",
     "LIVE_SHARE",

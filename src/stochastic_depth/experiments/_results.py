@@ -5,6 +5,7 @@ from typing import Any
 
 from ._comparison import Comparison
 from ._measures import (
+    EPOCH_SECONDS,
     LIVE_COST,
     LIVE_SHARE,
     SECONDS,
@@ -22,6 +23,7 @@ MEASURES = {
     "train_error_running": TRAIN_ERROR_RUNNING,
     "train_error_final": TRAIN_ERROR_FINAL,
     "seconds": SECONDS,
+    "epoch_seconds": EPOCH_SECONDS,
     "live_share": LIVE_SHARE,
     "live_cost": LIVE_COST,
 }
@@ -35,7 +37,7 @@ def results(comparison: Comparison) -> dict[str, Any]:
 
     Returns:
         Per run its summary, per variant mean and deviation of every measure, per variant but
-        the baseline the paired difference and the ratio of the times; what is not known is
+        the baseline the paired difference and the ratio of the median epochs; what is not known is
         `None`.
     """
     others = comparison.variants[1:]
@@ -55,7 +57,9 @@ def results(comparison: Comparison) -> dict[str, Any]:
             variant: _difference(comparison.difference(variant, comparison.test_error))
             for variant in others
         },
-        "time_ratios": {variant: _spread(comparison.ratio(variant, SECONDS)) for variant in others},
+        "time_ratios": {
+            variant: _spread(comparison.ratio(variant, EPOCH_SECONDS)) for variant in others
+        },
     }
 
 

@@ -61,7 +61,7 @@ def curve_figures(comparison: Comparison) -> Iterator[Figure]:
 def timing_figure(comparison: Comparison) -> Figure:
     """Return seconds per epoch beside the ideal."""
     caption = (
-        "Training alone, without evaluation. Dotted: the mean time of "
+        "Training alone, without evaluation. Dotted: the median of "
         f"{comparison.baseline} times the live share of the cost, which is what would be left "
         f"if a dropped block cost nothing. {_conditions(comparison)}"
     )

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from ..experiments import (
+    EPOCH_SECONDS,
     LEAST_SEEDS_FOR_P,
     LIVE_COST,
     LIVE_SHARE,
-    SECONDS,
     TRAIN_ERROR_FINAL,
     TRAIN_ERROR_RUNNING,
     Comparison,
@@ -128,13 +128,14 @@ def _effect(comparison: Comparison, variant: str) -> str:
 
 
 def _time(comparison: Comparison, variant: str) -> str:
-    ratio = comparison.ratio(variant, SECONDS)
+    ratio = comparison.ratio(variant, EPOCH_SECONDS)
     blocks, cost = comparison.spread(variant, LIVE_SHARE), comparison.spread(variant, LIVE_COST)
     if ratio is None or blocks is None or cost is None:
         return ""
     return (
-        f"{variant} trained in {ratio.mean:.2f} of the time; {blocks.mean:.2f} of the blocks, "
-        f"which hold {cost.mean:.2f} of the cost, were live."
+        f"An epoch of {variant} took {ratio.mean:.2f} of the time of one of "
+        f"{comparison.baseline}; {blocks.mean:.2f} of the blocks, which hold {cost.mean:.2f} of "
+        "the cost, were live."
     )
 
 

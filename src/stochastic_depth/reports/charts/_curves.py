@@ -1,10 +1,13 @@
 """Curves over epochs: the mean of the seeds as a line, their range as a band."""
 
 import altair as alt
+import numpy as np
 import polars as pl
 
 from ...experiments import Comparison
 from ._series import colour, dash, layered, only_shown
+
+FAR_ABOVE = 3.0  # times the median
 
 
 def curves(
@@ -51,11 +54,16 @@ def curves(
 
 
 def settled(table: pl.DataFrame, *, zero: bool) -> list[float]:
-    """Return the range of the bands over the last three quarters of training, with a margin."""
+    """Return the range of the bands over the last three quarters of training, with a margin.
+
+    From zero, a single epoch far above all others (a machine that slept) is cut off.
+    """
     epochs = table["epoch"].to_numpy()
     tail = epochs > epochs.max(initial=0) / 4
     lows, highs = (table[name].cast(float).to_numpy()[tail] for name in ("low", "high"))
-    low, high = (0.0 if zero else lows.min()), highs.max()
+    low, high = lows.min(), highs.max()
+    if zero:
+        low, high = 0.0, min(high, FAR_ABOVE * np.median(highs))
     margin = 0.05 * (high - low) or 1.0
     return [float(max(0.0, low - margin)), float(high + margin)]
 

@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from ...experiments import LIVE_COST, SECONDS, Comparison
+from ...experiments import EPOCH_SECONDS, LIVE_COST, Comparison
 from ._curves import curves
 from ._series import colour, only_shown
 
@@ -11,7 +11,7 @@ from ._series import colour, only_shown
 def timing(comparison: Comparison) -> alt.LayerChart:
     """Draw the seconds of each epoch, with the ideal of each variant as a dotted rule.
 
-    The ideal is the time of the baseline times the live share of the cost: the time that
+    The ideal is the median epoch of the baseline times the live share of the cost: the time that
     would be left if a dropped block cost nothing at all and nothing else had a cost.
     """
     ideal = (
@@ -32,12 +32,11 @@ def timing(comparison: Comparison) -> alt.LayerChart:
 
 def ideals(comparison: Comparison) -> pl.DataFrame:
     """Return the ideal seconds per epoch of every variant but the baseline."""
-    base = comparison.spread(comparison.baseline, SECONDS)
-    epochs = max(run.epochs_done for run in comparison.runs)
+    base = comparison.spread(comparison.baseline, EPOCH_SECONDS)
     rows = []
     for variant in comparison.variants[1:]:
         live = comparison.spread(variant, LIVE_COST)
         if base and live:
-            rows.append((variant, base.mean / epochs * live.mean))
+            rows.append((variant, base.mean * live.mean))
     schema = {"variant": pl.String, "seconds": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
