@@ -69,6 +69,7 @@ def test_looking_at_a_model_leaves_it_as_it_is(name, model):
 
 
 @pytest.mark.parametrize("per", ["batch", "sample", "subset"])
+@pytest.mark.parametrize("name", ["timm-resnet", "torchvision-vit", "own-vanilla"], indirect=True)
 def test_gates_leave_the_global_generator_alone(name, model, per):
     sd.apply(model, sd.schedules.uniform(0.7), per=per)
     generator = torch.get_rng_state()

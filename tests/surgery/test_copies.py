@@ -79,6 +79,7 @@ def test_a_copy_draws_the_same_stream_from_where_it_was_taken(name, model, make)
     assert type(twin) is type(model)
 
 
+@pytest.mark.parametrize("name", ["timm-vit", "own-cifar"], indirect=True)
 @pytest.mark.parametrize("make", COPIES.values(), ids=COPIES)
 def test_a_copy_is_independent(name, model, make):
     x = images(name)
@@ -94,6 +95,7 @@ def test_a_copy_is_independent(name, model, make):
     assert handle.step == 1
 
 
+@pytest.mark.parametrize("name", ["timm-vit", "own-cifar"], indirect=True)
 @pytest.mark.parametrize("make", COPIES.values(), ids=COPIES)
 def test_a_copy_runs_its_own_weights(name, model, make):
     x = images(name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from ..._errors import Unsupported
 from ...blocks import Gate
@@ -49,16 +49,21 @@ class Foreign:
         """
         if "forward" in vars(block):
             raise CannotTranslate("its forward was replaced on the instance")
-        if not may_join(graph_of(block, call)):
+        graph = graph_of(block, call)
+        if not may_join(graph):
             raise NotResidual("it has no residual addition")
-        twin, found = jiggled(block, self.original), []
-        for twin.training in (True, False):
-            steps = self.programs[self._follow(twin, call)].steps
-            found.append(tuple(step.branch for step in steps))
-        in_training, in_evaluation = ([branch.kind for branch in kinds] for kinds in found)
-        if in_training != in_evaluation:
+        twin = jiggled(block, self.original)
+        twin.training = block.training
+        branches = self._branches(twin, call, graph)
+        twin.training = not block.training
+        in_other_mode = self._branches(twin, call, graph_of(twin, call))
+        if [branch.kind for branch in branches] != [branch.kind for branch in in_other_mode]:
             raise CannotTranslate("it has other branches in training than in evaluation")
-        return found[0]
+        return branches
+
+    def _branches(self, twin: nn.Module, call: Call, graph: fx.Graph) -> tuple[Branch, ...]:
+        text = self._follow(twin, call, graph)
+        return tuple(step.branch for step in self.programs[text].steps)
 
     def run(
         self,
@@ -107,7 +112,7 @@ class Foreign:
         twin = jiggled(block, self.original)
         twin.training = block.training
         try:
-            text = self._follow(twin, call)
+            text = self._follow(twin, call, graph_of(twin, call))
         except CannotTranslate as error:
             raise Unsupported(f"{self.original.__name__} cannot be gated: {error}.") from error
         if len(self.programs[text].steps) != branches:
@@ -117,9 +122,8 @@ class Foreign:
             )
         return text
 
-    def _follow(self, twin: nn.Module, call: Call) -> str:
+    def _follow(self, twin: nn.Module, call: Call, graph: fx.Graph) -> str:
         """Make sure that there is a program for a pattern, and return its text."""
-        graph = graph_of(twin, call)
         text = str(graph)
         if text not in self.programs:
             program = write(graph, with_sites(twin), call)
