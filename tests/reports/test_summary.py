@@ -4,6 +4,7 @@ import json
 import statistics
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from stochastic_depth.experiments import Comparison
@@ -83,6 +84,15 @@ def test_time_stands_beside_the_live_share(tmp_path: Path) -> None:
     shares = [run.summary.live_share for run in runs.finished("stochastic").values()]
     assert f"took {sum(ratios) / 3:.2f} of the time of one of constant" in verdict.time
     assert f"{sum(shares) / 3:.2f} of the blocks" in verdict.time
+
+
+def test_a_time_that_no_skipping_explains_is_not_sold_as_one(tmp_path: Path) -> None:
+    top = write_comparison(tmp_path, seeds=(0, 1))
+    assert "busy" not in verdicts(Comparison.read(top))[0].time
+    for file in top.glob("constant/*/metrics.csv"):
+        table = pl.read_csv(file)
+        table.with_columns(seconds=2 * pl.col("seconds")).write_csv(file)
+    assert "the machine was busy with something else" in verdicts(Comparison.read(top))[0].time
 
 
 def test_one_verdict_for_each_variant_but_the_baseline(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def _words(comparison: Comparison) -> dict[str, Any]:
         "changes": _changes(plan.changes) if plan else "",
         "unfinished": _unfinished(comparison),
         "command": plan.command if plan and plan.command else first.command,
-        "version": first.versions.get("stochastic_depth", ""),
+        "version": version("stochastic-depth"),
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
 
