@@ -6,7 +6,7 @@ so that `sdepth --help` does not wait for libraries.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module, metadata
 from inspect import getdoc, signature
 from itertools import takewhile
@@ -74,8 +74,10 @@ def _options(function: Any, arguments: list[str]) -> dict[str, Any]:
     description, _, _ = (getdoc(function) or "").partition("\nArgs:")
     parser = new_parser(prog=f"sdepth {function.__name__}", description=description)
     parser.add_function_arguments(function, skip={"config"})
-    arguments = [_in_full(argument) for argument in _named(function, arguments)]
-    if "config" not in signature(function).parameters:
+    runs = "config" in signature(function).parameters
+    short = SHORT if runs else {}
+    arguments = [_in_full(argument, short) for argument in _named(function, arguments)]
+    if not runs:
         return parser.instantiate(parse(parser, arguments)).as_dict()
 
     from ..training import add_run_config, run_config
@@ -96,11 +98,11 @@ def _named(function: Any, arguments: list[str]) -> list[str]:
     return [f"{option}={word}" for word in subject] + arguments[len(subject) :]
 
 
-def _in_full(argument: str) -> str:
+def _in_full(argument: str, short: Mapping[str, str]) -> str:
     """Return an option as the parser knows it: not short, and with underscores."""
     name, equals, value = argument.partition("=")
-    if name in SHORT:
-        return f"{SHORT[name]}{equals}{value}"
+    if name in short:
+        return f"{short[name]}{equals}{value}"
     hyphens = name.startswith("--")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if hyphens else argument
 
