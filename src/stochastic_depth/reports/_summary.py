@@ -139,9 +139,7 @@ def _time(comparison: Comparison, variant: str) -> str:
     return (
         f"An epoch of {variant} took {ratio.mean:.2f} of the time of one of "
         f"{comparison.baseline}; {blocks.mean:.2f} of the blocks, which hold {cost.mean:.2f} of "
-        "the cost, were live."
-        + " That is faster than possible: the machine was busy with something else."
-        * busy
+        f"the cost, were live.{remark}"
     )
 
 
