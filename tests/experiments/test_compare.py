@@ -140,7 +140,7 @@ def test_another_configuration_in_the_directory_is_refused(
 @pytest.mark.parametrize(
     ("variants", "message"),
     [
-        ({"a": {"depth.lats": 0.5}}, "Did you mean 'last'"),
+        ({"a": {"depth.lats": 0.5}}, "Did you mean 'depth.last'"),
         ({"a": {"depth.last": 1.5}}, r"depth\.last|survival|in \[0, 1\]"),
         ({"a": {"depth.schedule": "liner"}}, "linear"),
         ({}, "variants must be at least one"),
