@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import stochastic_depth as sd
 from stochastic_depth.training import load, prepare, train
@@ -94,8 +95,9 @@ def test_both_variants_start_from_the_same_weights(config):
     assert_same(stochastic.model.state_dict(), constant.model.state_dict())
 
 
-def test_rows(config, run):
-    settings = config()
+@pytest.mark.parametrize("dropped_grads", ["none", "zero"])
+def test_rows(dropped_grads, config, run):
+    settings = config(depth__dropped_grads=dropped_grads)
     train(settings, run, progress=False)
     table, (_, gates, gradients) = rows(run), bare_loop(settings)
     assert tuple(table[0]) == COLUMNS
@@ -112,8 +114,41 @@ def test_rows(config, run):
         assert float(row["realised_depth"]) == pytest.approx(alive.sum(1).mean())
         assert float(row["expected_depth"]) == pytest.approx((3 * 6 - 1) / 4)
         assert 0 < float(row["realised_cost"]) <= 1
-        ran = [g for g in gradients[4 * epoch : 4 * epoch + 4] if g is not False]
+        ran = [g for t, g in enumerate(gradients) if t // 4 == epoch and gates[t][0]]
         assert float(row["gradient_first_convolution"]) == pytest.approx(np.mean(ran), rel=1e-5)
+
+
+def test_the_gradient_is_measured_where_the_first_block_ran(config, run):
+    """A dropped block has zeros for a gradient here; they would lower the mean."""
+    settings = config(depth__schedule="uniform", depth__last=0.4, depth__dropped_grads="zero")
+    train(settings, run, progress=False)
+    _, gates, gradients = bare_loop(settings)
+    ran = [[g for t, g in enumerate(gradients) if t // 4 == e and gates[t][0]] for e in range(4)]
+    assert 0 < sum(map(len, ran)) < 16
+    measured = [row["gradient_first_convolution"] for row in rows(run)]
+    for mean, values in zip(measured, ran, strict=True):
+        assert mean == "" if not values else float(mean) == pytest.approx(np.mean(values), rel=1e-5)
+
+
+class HostReads(TorchDispatchMode):
+    """Counts the times that the value of a tensor is asked for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_step_waits_for_the_device(config, tmp_path):
+    """Twice the steps of an epoch, and not one more tensor is read."""
+    counts = []
+    for size in (25, 13):
+        settings = config(batch_size=size, depth__enabled=False, evaluation_batch_size=100)
+        with HostReads() as reads:
+            train(settings, tmp_path / str(size), progress=False)
+        counts.append(reads.count)
+    assert counts[0] == counts[1] > 0
 
 
 def test_evaluations_are_of_the_network_as_it_is_saved(config, run):
