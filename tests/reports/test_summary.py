@@ -103,6 +103,16 @@ def test_one_verdict_for_each_variant_but_the_baseline(tmp_path: Path) -> None:
     assert found == ["mild", "stochastic"]
 
 
+def test_several_comparisons_are_not_corrected_and_it_says_so(tmp_path: Path) -> None:
+    write_comparison(tmp_path, seeds=tuple(range(6)))
+    (alone,) = verdicts(Comparison.read(tmp_path))
+    assert "not corrected" not in alone.certainty
+    for seed in range(6):
+        write_run(tmp_path / f"mild/seed-{seed}", variant="mild", seed=seed, last=0.8)
+    for verdict in verdicts(Comparison.read(tmp_path)):
+        assert "two-sided, not corrected for 2 comparisons: p = " in verdict.certainty
+
+
 def test_nothing_is_said_before_a_pair_has_finished(tmp_path: Path) -> None:
     (verdict,) = verdicts(comparison(tmp_path, seeds=(0,), status="running"))
     waiting = "No seed of both constant and stochastic has finished yet."

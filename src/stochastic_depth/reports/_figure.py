@@ -1,5 +1,6 @@
 """A chart with its words, and the three forms it leaves the house in."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ import vl_convert
 from ._theme import LIGHT, PAGE_COLOURS, configuration
 
 STILL_WIDTH, HEIGHT = 560, 260
+
+# What shows itself only to the pointer has no place in a still drawing.
+UNSEEN = re.compile(r'<(line|path) [^>]*opacity="0"[^>]*/?>(</\1>)?')
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Figure:
 
     def still(self) -> str:
         """Return a still drawing for the page: inline SVG that needs no script."""
-        return vl_convert.vegalite_to_svg(self.specification(STILL_WIDTH))
+        return UNSEEN.sub("", vl_convert.vegalite_to_svg(self.specification(STILL_WIDTH)))
 
     def svg(self) -> str:
         """Return a drawing that stands alone: title, caption, white ground."""

@@ -1,5 +1,7 @@
 """The figures of a comparison, in the order in which they are read."""
 
+import polars as pl
+
 from ..experiments import Comparison
 from . import charts
 from ._curve_figures import curve_figures, gradient_figure, timing_figure
@@ -19,7 +21,7 @@ def figures(comparison: Comparison) -> list[Figure]:
     """
     if all(run.metrics.is_empty() for run in comparison.runs):
         return []
-    gradient = charts.over_seeds(comparison, "gradient_first_convolution")
+    gradient = charts.over_seeds(comparison, "gradient_first_convolution").filter(pl.col("low") > 0)
     return [
         *([seeds_figure(comparison)] if _any_finished(comparison) else []),
         *curve_figures(comparison),

@@ -68,7 +68,7 @@ def _words(comparison: Comparison) -> dict[str, Any]:
     plan, first = comparison.plan, comparison.runs[0]
     seeds = counted(len(comparison.seeds), "seed")
     return {
-        "title": f"{comparison.name}: " + " against ".join(comparison.variants),
+        "title": _title(comparison),
         "subject": f"{counted(len(comparison.variants), 'variant')}, {seeds} each",
         "notes": _markdown(plan.notes) if plan else "",
         "changes": _changes(plan.changes) if plan else "",
@@ -77,6 +77,11 @@ def _words(comparison: Comparison) -> dict[str, Any]:
         "version": version("stochastic-depth"),
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
+
+
+def _title(comparison: Comparison) -> str:
+    first, *others = comparison.variants
+    return f"{comparison.name}: {first}" + (f" against {listing(others)}" if others else "")
 
 
 def _tables(comparison: Comparison) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _verdict(comparison: Comparison, variant: str) -> Verdict:
     return Verdict(
         variant,
         headline=_headline(comparison.baseline, variant, difference),
-        certainty=_certainty(difference),
+        certainty=_certainty(difference, len(comparison.variants) - 1),
         effect=_effect(comparison, variant),
         time=_time(comparison, variant),
     )
@@ -96,13 +96,14 @@ def _one_sided(difference: PairedDifference) -> bool:
     return max(wins, losses) == difference.n > 1
 
 
-def _certainty(difference: PairedDifference) -> str:
+def _certainty(difference: PairedDifference, comparisons: int) -> str:
     named = {"Wilcoxon": difference.p_wilcoxon, "t test": difference.p_t}
     known = [f"{p:.2g} ({test})" for test, p in named.items() if p is not None]
     if difference.p_wilcoxon is not None:
+        more = f", not corrected for {comparisons} comparisons" if comparisons > 1 else ""
         return (
-            f"Paired over {difference.n} seeds, two-sided: p = {listing(known)}. It speaks of "
-            "other seeds, not of other data."
+            f"Paired over {difference.n} seeds, two-sided{more}: p = {listing(known)}. It speaks "
+            "of other seeds, not of other data."
         )
     if difference.n == 1:
         return f"One seed cannot show how much of the difference is chance; {FEW}"

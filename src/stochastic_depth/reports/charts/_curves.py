@@ -41,7 +41,7 @@ def curves(
         axis=alt.Axis(format="d", tickMinStep=1, tickCount=8),
         scale=alt.Scale(domain=[0, epochs], nice=False),
     )
-    scale = alt.Scale(type="log") if log else alt.Scale(domain=settled(table, zero=zero))
+    scale = _log_scale(table) if log else alt.Scale(domain=settled(table, zero=zero))
     axis = alt.Axis(grid=not log)  # a logarithmic axis would draw nine lines per decade
     base = alt.Chart(table).transform_filter(only_shown()).encode(x=x)
     band = base.mark_area(opacity=0.18, clip=True).encode(
@@ -66,6 +66,11 @@ def settled(table: pl.DataFrame, *, zero: bool) -> list[float]:
         low, high = 0.0, min(high, FAR_ABOVE * np.median(highs))
     margin = 0.05 * (high - low) or 1.0
     return [float(max(0.0, low - margin)), float(high + margin)]
+
+
+def _log_scale(table: pl.DataFrame) -> alt.Scale:
+    positive = table.filter(pl.col("low") > 0).select("low", "high").to_numpy()
+    return alt.Scale(type="log", domain=[float(positive.min()), float(positive.max())], nice=True)
 
 
 def best_epochs(comparison: Comparison) -> alt.Chart:
@@ -113,7 +118,7 @@ def over_seeds(comparison: Comparison, column: str) -> pl.DataFrame:
         pl.concat(tables)
         .drop_nulls("value")
         .group_by("variant", "epoch")
-        .agg(mean=value.mean(), low=value.min(), high=value.max(), runs=value.len())
+        .agg(mean=value.mean(), low=value.min(), high=value.max())
         .sort("variant", "epoch")
         .with_columns(pl.col("mean", "low", "high").round_sig_figs(5))
     )
@@ -137,9 +142,5 @@ def _hover(comparison: Comparison, column: str, base: alt.Chart) -> list[alt.Cha
         .encode(tooltip=tooltip)
         .add_params(near)
     )
-    points = base.mark_point(filled=True, size=50, clip=True).encode(
-        y="mean:Q",
-        color=colour(comparison),
-        opacity=alt.condition(near, alt.value(1), alt.value(0)),
-    )
-    return [points, rule]
+    points = base.transform_filter(near).mark_point(filled=True, size=50, opacity=1, clip=True)
+    return [points.encode(y="mean:Q", color=colour(comparison)), rule]
