@@ -154,7 +154,7 @@ def _identity(run: Mapping[str, Any], directory: Path) -> dict[str, Any]:
         one_of("status", run.get("status"), STATUSES)
         identity = {key: run[key] for key in ("name", "variant", "seed", "status", "data")}
     except (KeyError, InvalidArgument) as error:
-        raise DataError(f"{directory / 'run.json'} is not the record of a run: {error}.") from error
+        raise DataError(f"{directory / 'run.json'} is not the record of a run: {error}") from error
     texts = {key: run.get(key) or "" for key in ("error", "command", "started", "finished")}
     return identity | texts | {key: run.get(key) or {} for key in ("versions", "hardware")}
 
