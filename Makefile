@@ -23,7 +23,7 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 demo: env  ## compare constant with stochastic depth and write demo/report.html (DATA=folder with CIFAR-10)
-	$(BIN)/sdepth compare $(if $(DATA),--recipe demo_cifar10 --data $(DATA),--recipe demo_digits) --out $(DEMO)
+	$(BIN)/sdepth compare $(if $(DATA),--recipe demo_cifar10 --data.data_dir $(DATA),--recipe demo_digits) --out $(DEMO)
 
 test: env  ## run the tests, doctests included (under ten minutes on two cores)
 	$(BIN)/python -m pytest -m "not slow"
@@ -45,8 +45,8 @@ format: env  ## format and mend what can be mended
 bench: env  ## measure again what the README states (an idle machine, 40 minutes; DATA=folder with CIFAR-10)
 	$(BIN)/sdepth bench --json benchmarks/results/step.json
 	$(BIN)/sdepth compare --recipe demo_digits --seeds 5 --out runs/digits --json benchmarks/results/digits.json
-	$(if $(DATA),$(BIN)/sdepth compare --recipe demo_cifar10 --data $(DATA) --seeds 5 --out runs/cifar10 --json benchmarks/results/cifar10.json)
-	$(if $(DATA),$(BIN)/sdepth compare --recipe demo_cifar10 --data $(DATA) --seeds 5 --flip --out runs/cifar10-flip --json benchmarks/results/cifar10-flip.json)
+	$(if $(DATA),$(BIN)/sdepth compare --recipe demo_cifar10 --data.data_dir $(DATA) --seeds 5 --out runs/cifar10 --json benchmarks/results/cifar10.json)
+	$(if $(DATA),$(BIN)/sdepth compare --recipe demo_cifar10 --data.data_dir $(DATA) --seeds 5 --flip --out runs/cifar10-flip --json benchmarks/results/cifar10-flip.json)
 	$(BIN)/python benchmarks/readme.py
 
 docs: env  ## build the documentation into site/

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .._errors import DataError
+from .._files import write_text
 from ._files import read_json
 
 PLAN_FILE = "compare.json"
@@ -50,6 +51,4 @@ class Plan:
 
     def write(self, path: Path) -> None:
         """Write `compare.json`, whole or not at all."""
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")

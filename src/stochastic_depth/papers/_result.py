@@ -10,9 +10,9 @@ from typing import Any
 
 import vl_convert
 
+from .._files import atomic_write
 from .._provenance import hardware, versions
 from ..reports import Figure
-from ..training._files import atomic_write
 from ._artefact import Artefact, Context, Outcome, Profile
 
 

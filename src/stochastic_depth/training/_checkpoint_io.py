@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.plugins import CheckpointIO
 
 from .._errors import CheckpointError
-from ._files import atomic_write
+from .._files import atomic_write
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from .._errors import CheckpointError
+from .._files import atomic_write
 from .._typing import Gates, Probabilities
-from ._files import atomic_write
 
 
 class Depth(NamedTuple):

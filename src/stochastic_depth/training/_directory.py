@@ -10,8 +10,8 @@ import yaml
 from filelock import FileLock, Timeout
 
 from .._errors import RunDirectoryInUse
+from .._files import write_text
 from ._config import RunConfig
-from ._files import write_text
 
 LOCK = ".lock"
 

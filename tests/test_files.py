@@ -1,6 +1,6 @@
 import pytest
 
-from stochastic_depth.training._files import atomic_write, write_text
+from stochastic_depth._files import atomic_write, write_text
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path):
