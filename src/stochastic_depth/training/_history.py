@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from ._files import write_text
+from .._files import write_text
 from ._running_mean import Score
 
 COLUMNS = (
@@ -68,10 +68,15 @@ class History:
         validated = [item for item in self.evaluations if item.validation_error is not None]
         return min(validated, key=attrgetter("validation_error"), default=None)
 
-    def at(self, step: int) -> Evaluation | None:
-        """Return the evaluation after `step` steps, if there was one."""
-        last = self.evaluations[-1] if self.evaluations else None
-        return last if last is not None and last.step == step else None
+    @property
+    def last_step(self) -> int | None:
+        """The step of the last evaluation, if there was one."""
+        return self.evaluations[-1].step if self.evaluations else None
+
+    def during(self, epoch: int) -> Evaluation:
+        """Return the last evaluation within an epoch; one of nothing if there was none."""
+        known = [item for item in self.evaluations if item.epoch == epoch]
+        return known[-1] if known else Evaluation(epoch, 0)
 
     def write(self, directory: Path) -> None:
         """Write `metrics.csv`, and `evaluations.csv` where some fell within an epoch."""
