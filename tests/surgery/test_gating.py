@@ -157,3 +157,13 @@ def test_gates_of_another_shape_are_refused(gates):
         pass
     with pytest.raises(sd.InvalidArgument, match=r"gates must be a tensor \(3,\) or \(3, N\)"):
         sd.gated(model)(images("timm-vit"), gates)
+
+
+def test_a_gated_model_tells_its_blocks_to_the_theory():
+    model = sd.models.CifarResNet(8, num_classes=3, width=4).eval()
+    f = sd.gated(model)
+    assert [block.path for block in f.blocks] == ["blocks.0", "blocks.1", "blocks.2"]
+    x, y = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
+    loss = torch.nn.functional.cross_entropy
+    without_at = sd.theory.sensitivities(f, x, y, loss)
+    assert torch.equal(without_at, sd.theory.sensitivities(f, x, y, loss, at=torch.ones(3)))

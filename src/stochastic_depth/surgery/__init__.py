@@ -8,7 +8,7 @@ from ._apply import apply
 from ._controller import DroppedGrads, Ranks
 from ._extract import extract
 from ._find import find_blocks
-from ._gating import gated, gating
+from ._gating import GatedModel, gated, gating
 from ._handle import Handle, handle
 from ._plan import Plan, plan
 from .finding import Block, Granularity, Transitions
@@ -24,6 +24,7 @@ __all__ = [
     "apply",
     "handle",
     # choose the gates yourself
+    "GatedModel",
     "gated",
     "gating",
     # cut blocks out

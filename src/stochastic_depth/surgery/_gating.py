@@ -1,8 +1,9 @@
 """Force the gates of a model, for a while or in a function of them."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from ._controller import Controller, Options
 from ._gated import CONTROLLER
 from ._install import install, uninstall
 from ._pass import Pass
-from .finding import Anatomy
+from .finding import Anatomy, Block
 
 
 @contextmanager
@@ -59,7 +60,33 @@ def gating(model: nn.Module, gates: Gates) -> Iterator[None]:
         uninstall(model)
 
 
-def gated(model: nn.Module) -> Callable[[Any, Gates], Any]:
+@dataclass(frozen=True, eq=False)
+class GatedModel:
+    """A model as a function of its input and its gates; see `gated`.
+
+    Attributes:
+        model: the model.
+        blocks: one record per gate.
+    """
+
+    model: nn.Module
+    _twin: nn.Module
+    _controller: Controller
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """One record per gate."""
+        return self._controller.blocks
+
+    def __call__(self, x: Any, gates: Gates) -> Any:
+        """Return the model's output for x under the gates, shape (L,) or (L, N)."""
+        for module, original in zip(self._twin.modules(), self.model.modules(), strict=True):
+            module.training = original.training
+        with _forced(self._controller, gates):
+            return self._twin(x)
+
+
+def gated(model: nn.Module) -> GatedModel:
     """Return the model as a function of its input and its gates, `f(x, gates)`.
 
     The function shares parameters, buffers and training mode with the model, which is
@@ -69,7 +96,8 @@ def gated(model: nn.Module) -> Callable[[Any, Gates], Any]:
         model: any model whose blocks `find_blocks` finds.
 
     Returns:
-        `f(x, gates)`, gates of shape (L,) or (L, N); x is passed to the model.
+        `f(x, gates)`, gates of shape (L,) or (L, N); x is passed to the model. `f.blocks`
+        tells the L blocks.
 
     Raises:
         NothingToDrop: the model has no blocks.
@@ -83,15 +111,7 @@ def gated(model: nn.Module) -> Callable[[Any, Gates], Any]:
         torch.Size([3])
     """
     twin = _sharing_copy(model)
-    controller = vars(twin).get(CONTROLLER) or gate_all(twin)
-
-    def f(x: Any, gates: Gates) -> Any:
-        for module, original in zip(twin.modules(), model.modules(), strict=True):
-            module.training = original.training
-        with _forced(controller, gates):
-            return twin(x)
-
-    return f
+    return GatedModel(model, twin, vars(twin).get(CONTROLLER) or gate_all(twin))
 
 
 def gate_all(model: nn.Module) -> Controller:
