@@ -53,5 +53,12 @@ def test_state():
     history, copy = History([row(lr=0.3)], evaluations), History()
     copy.load_state_dict(history.state_dict())
     assert copy == history
-    assert copy.at(7) == evaluations[0]
-    assert copy.at(8) is None
+    assert copy.last_step == 7
+    assert copy.during(1) == evaluations[0]
+    assert copy.during(2).test_error is None
+
+
+def test_an_epoch_shows_its_last_evaluation():
+    places = ((1, 3), (1, 6), (2, 9))
+    history = History(evaluations=[Evaluation(epoch, step) for epoch, step in places])
+    assert [history.during(epoch).step for epoch in (1, 2)] == [6, 9]

@@ -78,7 +78,8 @@ def test_huang_et_al_network_and_optimizer(name):
 
 
 def test_svhn_is_validated_every_200_iterations():
-    assert load("huang2016_svhn").evaluate_every_steps == 200
+    svhn = load("huang2016_svhn")
+    assert (svhn.evaluate_every_steps, svhn.evaluate_every) == (200, svhn.epochs)
     assert load("huang2016_cifar10").evaluate_every_steps is None
 
 

@@ -1,6 +1,7 @@
 """A run that was stopped, in every way a run can be, ends as if it had not been."""
 
 import csv
+import json
 import logging
 import multiprocessing
 import os
@@ -27,12 +28,13 @@ class Stopped(BaseException):
 
 
 def outcome(run: Path) -> tuple[dict, list, bytes]:
-    """Return the weights, the tables without their seconds, and the gates."""
+    """Return the weights, what was measured but the seconds, and the gates."""
     state = read(run / "checkpoints" / "last.ckpt")
     rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
     table = [{name: row[name] for name in row if name != "seconds"} for row in rows]
     within = run / "evaluations.csv"
-    return state["state_dict"], [table, within.exists() and within.read_text()], gates(run)
+    summary = json.loads((run / "run.json").read_text())["summary"] | {"seconds": None}
+    return state["state_dict"], [table, within.exists() and within.read_text(), summary], gates(run)
 
 
 def gates(run: Path) -> bytes:
@@ -139,7 +141,6 @@ def test_killed_at_random_moments(config, tmp_path):
 
 
 def run_in_process(settings, run: Path, kill_after: float | None = None):
-    FORKSERVER.set_forkserver_preload(["stochastic_depth.training._train"])
     process = FORKSERVER.Process(target=train, args=(settings, run), kwargs={"progress": False})
     process.start()
     process.join(kill_after)

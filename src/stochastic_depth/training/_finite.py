@@ -7,7 +7,10 @@ from torch import nn
 
 from .._errors import TrainingDiverged
 
-REMEDY = "Lower learning_rate.initial, or lengthen learning_rate.warmup_epochs."
+REMEDY = (
+    "The last good checkpoint is kept. "
+    "Lower learning_rate.initial, or lengthen learning_rate.warmup_epochs."
+)
 
 
 def check_finite(quantity: str, value: float, step: int) -> None:

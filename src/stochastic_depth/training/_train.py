@@ -27,8 +27,9 @@ def train(
     """Train in `directory`, or go on with the training that was begun there.
 
     A directory that holds a run of this configuration is resumed from its last
-    checkpoint, and ends with the weights that an uninterrupted run would have had, bit
-    for bit on the same machine with the same threads. A finished run is left as it is.
+    checkpoint, and ends with the weights that an uninterrupted run would have had: bit
+    for bit on the processor of the same machine with the same threads. A finished run is
+    left as it is. The global random generators are seeded.
 
     Args:
         config: of the run.

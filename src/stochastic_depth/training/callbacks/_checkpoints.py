@@ -58,5 +58,5 @@ class Checkpoints(Callback):
             trainer.save_checkpoint(self.directory / BEST, weights_only=True)
         if last:
             # The gates first: a checkpoint never stands without those of its steps.
-            self.recorder.write_gates(trainer.global_step)
+            self.recorder.write_gates()
             trainer.save_checkpoint(self.directory / LAST, weights_only=False)

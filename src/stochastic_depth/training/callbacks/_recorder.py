@@ -11,7 +11,7 @@ from .._config import RunConfig
 from .._depth_record import DepthRecord
 from .._evaluate import evaluate
 from .._finite import check_finite
-from .._history import Evaluation, History, Row
+from .._history import Evaluation, History
 from .._running_mean import RunningGradient, RunningScore
 from .._stopwatch import Stopwatch
 from ..data import Batches
@@ -58,11 +58,10 @@ class Recorder(Callback):
         self.score = RunningScore()
         self.history = History()
         self.watch = Stopwatch()
+        self.step = 0  # steps recorded
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take up the gates before a resumption; start the clock, also within an epoch."""
-        if self.gates is not None and trainer.global_step:
-            self.depth.read(self.directory / "gates.npy", trainer.global_step)
+        """Start the clock, also where a run is resumed within an epoch."""
         self.watch.start()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,48 +77,48 @@ class Recorder(Callback):
         batch_idx: int,
     ) -> None:
         """Add one step, without waiting for the device."""
-        step = trainer.global_step - 1
+        self.step = trainer.global_step
         self.score.add(outputs["loss"], outputs["logits"], batch[1])
         if self.gates is not None and (drawn := self.gates.handle.gates) is not None:
-            self.depth.add(step, drawn)
+            self.depth.add(self.step - 1, drawn)
         # A dropped block may have zeros for a gradient; they are not a measurement.
-        if self.depth.active[step, :1].any():
+        if self.depth.active[self.step - 1, :1].any():
             self.gradient.add()
         every = self.config.evaluate_every_steps
-        if every is not None and trainer.global_step % every == 0:
+        if every is not None and self.step % every == 0:
             with self.watch.paused():
                 self._evaluate(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluate if it is time, and write the row of the epoch."""
-        train = self._train_columns(trainer)
-        epoch, step = trainer.current_epoch + 1, trainer.global_step
+        train = self._train_columns()
+        epoch = trainer.current_epoch + 1
         if epoch % self.config.evaluate_every == 0 or epoch == self.config.epochs:
             self._evaluate(trainer, pl_module)
-        evaluation = self.history.at(step) or Evaluation(epoch, step)
-        depth = self._depth_columns(step - int(trainer.num_training_batches), step)
-        rate = {"lr": self.rate(step - 1)}
-        self.history.rows.append({**asdict(evaluation), **train, **depth, **rate})
+        evaluation = asdict(self.history.during(epoch))
+        depth = self._depth_columns(self.step - int(trainer.num_training_batches), self.step)
+        place = {"epoch": epoch, "step": self.step, "lr": self.rate(self.step - 1)}
+        self.history.rows.append(evaluation | train | depth | place)
         self.history.write(self.directory)
         measured = {k: v for k, v in self.history.rows[-1].items() if v is not None}
         for logger in trainer.loggers:
-            logger.log_metrics(measured, step=step)
+            logger.log_metrics(measured, step=self.step)
 
     def _evaluate(self, trainer: Trainer, module: LightningModule) -> None:
-        if self.history.at(trainer.global_step) is not None:
-            return
+        if self.history.last_step == self.step:
+            return  # the end of an epoch, and a step at which one was due
         images = (self.validation, self.test)
         scores = [evaluate(module, batches) if len(batches) else None for batches in images]
         for score in scores:
             if score is not None:
-                check_finite("loss of the evaluation", score.loss, trainer.global_step)
-        evaluation = Evaluation.of(trainer.current_epoch + 1, trainer.global_step, *scores)
+                check_finite("loss of the evaluation", score.loss, self.step)
+        evaluation = Evaluation.of(trainer.current_epoch + 1, self.step, *scores)
         self.history.evaluations.append(evaluation)
 
-    def _train_columns(self, trainer: Trainer) -> Row:
+    def _train_columns(self) -> dict[str, float | None]:
         score, gradient = self.score.read(), self.gradient.read()
         seconds = self.watch.read()
-        check_finite("training loss", score.loss, trainer.global_step)
+        check_finite("training loss", score.loss, self.step)
         return {
             "train_loss": score.loss,
             "train_error": score.error,
@@ -127,7 +126,7 @@ class Recorder(Callback):
             "gradient_first_convolution": gradient,
         }
 
-    def _depth_columns(self, start: int, stop: int) -> Row:
+    def _depth_columns(self, start: int, stop: int) -> dict[str, float]:
         expected, realised = self.depth.expected(start, stop), self.depth.realised(start, stop)
         return {
             "expected_depth": expected.blocks,
@@ -136,10 +135,10 @@ class Recorder(Callback):
             "realised_cost": realised.cost,
         }
 
-    def write_gates(self, num_steps: int) -> None:
-        """Write the gates of the first `num_steps` steps, where any were drawn."""
+    def write_gates(self) -> None:
+        """Write the gates of the steps so far, where any were drawn."""
         if self.gates is not None:
-            self.depth.write(self.directory / "gates.npy", num_steps)
+            self.depth.write(self.directory / "gates.npy", self.step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been measured, the running means of the epoch included."""
@@ -148,6 +147,7 @@ class Recorder(Callback):
             "score": self.score.state_dict(),
             "gradient": self.gradient.state_dict(),
             "seconds": self.watch.seconds,
+            "step": self.step,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -156,3 +156,6 @@ class Recorder(Callback):
         self.score.load_state_dict(state_dict["score"])
         self.gradient.load_state_dict(state_dict["gradient"])
         self.watch.seconds = state_dict["seconds"]
+        self.step = state_dict["step"]
+        if self.gates is not None:
+            self.depth.read(self.directory / "gates.npy", self.step)
