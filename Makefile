@@ -47,6 +47,8 @@ bench: env  ## measure again what the README states (an idle machine, 40 minutes
 	$(BIN)/sdepth compare --recipe demo_digits --seeds 5 --out runs/digits --json benchmarks/results/digits.json
 	$(if $(DATA),$(BIN)/sdepth compare --recipe demo_cifar10 --data.data_dir $(DATA) --seeds 5 --out runs/cifar10 --json benchmarks/results/cifar10.json)
 	$(if $(DATA),$(BIN)/sdepth compare --recipe demo_cifar10 --data.data_dir $(DATA) --seeds 5 --flip --out runs/cifar10-flip --json benchmarks/results/cifar10-flip.json)
+	$(BIN)/sdepth report runs/digits --figures runs/figures
+	cp runs/figures/gates-stochastic.svg docs/assets/gates.svg
 	$(BIN)/python benchmarks/readme.py
 
 docs: env  ## build the documentation into site/

@@ -128,3 +128,8 @@ def test_help_and_plan_do_not_wait_for_training_libraries():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_switch_needs_no_value(capsys):
+    assert main(["reproduce", "--list"]) == 0
+    assert "hayou2021/table1" in capsys.readouterr().out

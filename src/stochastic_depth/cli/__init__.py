@@ -75,7 +75,7 @@ def _options(function: Any, arguments: list[str]) -> dict[str, Any]:
     parser = new_parser(prog=f"sdepth {function.__name__}", description=description)
     parser.add_function_arguments(function, skip={"config"})
     runs = "config" in signature(function).parameters
-    short = SHORT if runs else {}
+    short = _switches(function) | (SHORT if runs else {})
     arguments = [_in_full(argument, short) for argument in _named(function, arguments)]
     if not runs:
         return parser.instantiate(parse(parser, arguments)).as_dict()
@@ -96,6 +96,12 @@ def _named(function: Any, arguments: list[str]) -> list[str]:
     words = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
     subject = words if several else words[:1]
     return [f"{option}={word}" for word in subject] + arguments[len(subject) :]
+
+
+def _switches(function: Any) -> dict[str, str]:
+    """Return the options that are off unless named: `--list` says `--list=true`."""
+    parameters = signature(function).parameters.items()
+    return {f"--{name}": f"--{name}=true" for name, p in parameters if p.default is False}
 
 
 def _in_full(argument: str, short: Mapping[str, str]) -> str:
