@@ -1,6 +1,7 @@
 """What `apply` promises, and what it refuses."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 import stochastic_depth as sd
 
-from .networks import NETWORKS, gradients, images
+from .networks import NETWORKS, difference, gradients, images
 
 
 @pytest.fixture(params=NETWORKS)
@@ -26,6 +27,7 @@ def model(name):
 def test_the_model_keeps_its_class_its_keys_and_its_outputs(name, model):
     x = images(name)
     kind, keys, text, expected = type(model), list(model.state_dict()), repr(model), model(x)
+    arguments = inspect.signature(model.forward)
     kinds = [type(module) for module in model.modules()]
     sd.apply(model, sd.schedules.linear(0.5))
     assert isinstance(model, kind)
@@ -33,6 +35,7 @@ def test_the_model_keeps_its_class_its_keys_and_its_outputs(name, model):
     assert all(isinstance(m, k) for m, k in zip(model.modules(), kinds, strict=True))
     assert list(model.state_dict()) == keys
     assert repr(model) == text
+    assert inspect.signature(model.forward) == arguments
     assert torch.equal(model(x), expected)
 
 
@@ -129,6 +132,45 @@ def test_a_training_forward_runs_under_the_gates_it_has_drawn(name, model, per):
     output = model(x)
     with sd.gating(plain, handle.gates):
         assert torch.equal(plain(x), output)
+
+
+@pytest.mark.parametrize(
+    ("per", "ranks", "rank"),
+    [
+        ("batch", None, None),
+        ("batch", "independent", 3),
+        ("sample", None, 3),
+        ("subset", None, 3),
+        ("sample", "shared", None),
+    ],
+)
+def test_processes_share_gates_or_do_not(per, ranks, rank, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 3)
+    model, x = NETWORKS["own-vanilla"]().train(), images("own-vanilla")
+    handle = sd.apply(model, sd.schedules.uniform(0.5), per=per, ranks=ranks, seed=9)
+    for step in range(3):
+        model(x)
+        generator = sd.gates.stream(9, step, rank)
+        assert torch.equal(
+            handle.gates, sd.gates.draw(handle.law, per, len(x), generator=generator)
+        )
+
+
+@pytest.mark.parametrize(("per", "fast"), [("batch", "skip"), ("sample", "gather")])
+@pytest.mark.parametrize("name", ["torchvision-swin", "timm-eva", "own-vanilla"], indirect=True)
+def test_the_execution_does_not_change_the_training_step(name, model, per, fast):
+    x = images(name)
+    results = []
+    for execution in (fast, "mask"):
+        twin = copy.deepcopy(model).train()
+        sd.apply(
+            twin, sd.schedules.uniform(0.6), per=per, execution=execution, granularity="branch"
+        )
+        for _ in range(2):
+            twin(x).square().sum().backward()
+        results.append(gradients(twin))
+    assert difference(*results) < 1e-10
 
 
 def test_blocks_survive_as_often_as_asked():

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from torch import fx
+from torch import fx, nn
 
 import stochastic_depth as sd
 
@@ -48,6 +48,29 @@ def test_a_bounded_number_of_graphs_and_no_break(name, granularity):
     assert len(drawn) > 4
     kinds = {"torchvision-resnet": 4, "timm-vit": 2, "timm-eva": 2, "own-cifar": 5}
     assert counts[-1] == counts[11] == kinds[name]
+
+
+class Widened(nn.Module):
+    """A block of one code and any width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+        self.widen = nn.Linear(width, width + 1)
+
+    def forward(self, x):
+        return self.widen(x + self.linear(x))
+
+
+def test_more_widths_than_the_compiler_keeps_graphs_of_one_code():
+    widths = range(2, 2 + torch._dynamo.config.recompile_limit + 3)
+    model = nn.Sequential(*map(Widened, widths))
+    handle = sd.apply(model, sd.schedules.uniform(0.9), rescale="none")
+    backend = CountingBackend()
+    handle.compile(backend=backend, fullgraph=True)
+    for _ in range(10):
+        model(torch.randn(3, 2))
+    assert backend.graphs == len(widths)
 
 
 @pytest.mark.parametrize("per", ["batch", "sample"])

@@ -114,15 +114,27 @@ def test_a_copy_runs_its_own_weights(name, model, make):
         assert not twin(x).any()
 
 
-def test_a_copy_taken_inside_a_forward_takes_no_part_in_it(model, name):
+def test_a_copy_taken_inside_a_forward_takes_no_part_in_it():
+    model = NETWORKS["timm-vit"]()
     sd.apply(model, sd.schedules.uniform(0.6))
     copies = []
-    block = model.get_submodule(sd.surgery.handle(model).blocks[0].path)
-    block.register_forward_pre_hook(lambda *_: copies.append(copy.deepcopy(model)))
-    model.train()(images(name))
-    copies[0].get_submodule(sd.surgery.handle(model).blocks[0].path)._forward_pre_hooks.clear()
-    copies[0](images(name))
+    hook = model.norm.register_forward_pre_hook(lambda *_: copies.append(copy.deepcopy(model)))
+    model.train()(images("timm-vit"))
+    hook.remove()
+    copies[0].norm._forward_pre_hooks.clear()
+    with pytest.raises(sd.NotInForward, match="called directly"):
+        copies[0].blocks[0](torch.randn(2, 5, 16, dtype=torch.float64))
+    copies[0](images("timm-vit"))
     assert sd.surgery.handle(copies[0]).step == 2
+
+
+def test_a_copy_taken_under_forced_gates_is_not_forced():
+    model, x = NETWORKS["timm-vit"](), images("timm-vit")
+    expected = model(x)
+    sd.apply(model, sd.schedules.uniform(0.6))
+    with sd.gating(model, torch.zeros(3)):
+        twin = copy.deepcopy(model)
+    assert torch.equal(twin(x), expected)
 
 
 def test_a_copy_of_one_block_has_no_model_to_draw_for_it():

@@ -219,6 +219,9 @@ class Hidden(nn.Module):
 
 def test_an_example_without_content_is_replaced_by_noise():
     model = NETWORKS["torchvision-resnet"]()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.zeros_(module.bias)
     x = images("torchvision-resnet", 2)
     units = survey(model, torch.zeros_like(x)).units
     program, _ = units[1].translation.single()

@@ -124,9 +124,16 @@ class InPlaceAfter(Base):
         return self.relu(x + self.f(x))
 
 
+class InPlaceMethod(Base):
+    def forward(self, x):
+        y = self.f(x)
+        y = y + x
+        return y.relu_()
+
+
 BLOCKS = [
     Plain, ShortcutFirst, FunctionalAdd, TwoBranches, PreActivation, PostNorm, ReturnsTuple,
-    Sizes, Nested, DropsOut, Wrapped, InPlaceAfter,
+    Sizes, Nested, DropsOut, Wrapped, InPlaceAfter, InPlaceMethod,
 ]  # fmt: skip
 
 
@@ -152,7 +159,7 @@ def by_hand(block: Base, x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
     y = x + d * block.f(x)
     if isinstance(block, PostNorm):
         return functional.layer_norm(y, (WIDTH,))
-    return y.relu() if isinstance(block, InPlaceAfter) else y
+    return y.relu() if isinstance(block, InPlaceAfter | InPlaceMethod) else y
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
@@ -349,7 +356,7 @@ class Masked(Base):
 
 class NormAfterMask(Masked):
     def forward(self, x):
-        return x + functional.layer_norm(self.drop_path(self.f(x)), (WIDTH,)) + 0 * self.g(x)
+        return x + functional.layer_norm(self.drop_path(self.f(x)), (WIDTH,))
 
 
 class MaskOnShortcut(Masked):
@@ -387,12 +394,14 @@ def test_a_mask_may_serve_two_branches():
 
 
 def test_a_zero_initialised_branch_is_checked_on_a_copy_that_is_not():
-    block = TwoBranches().double()
-    for parameter in block.parameters():
+    blocks = TwoBranches().double(), NormAfterMask().double()
+    for parameter in [p for block in blocks for p in block.parameters()]:
         parameter.data.zero_()
-    program, _ = program_of(block, batch()).single()
+    program, _ = program_of(blocks[0], batch()).single()
     assert len(program.steps) == 2
-    assert not any(parameter.any() for parameter in block.parameters())
+    assert not any(parameter.any() for parameter in blocks[0].parameters())
+    with pytest.raises(CannotTranslate, match="masking its drop sites is something else"):
+        program_of(blocks[1], batch())
 
 
 def test_blocks_of_one_structure_share_their_functions():

@@ -131,9 +131,10 @@ class Run:
         """Return what a dropped step passes on, safe from what happens to it later."""
         if self.zero_grads:
             base = with_zero_grads(base, step.branch.parameters_of(self.block))
-        # Without a branch nothing new is computed: an in-place activation would reach
-        # the tensor that the previous block has saved for its gradient.
-        return base.clone() if step.overwritten and not step.activated else base
+        # Without a branch nothing new is computed: what changes the sum in place would
+        # reach the tensor that the previous block has saved for its gradient. (An
+        # activation that is part of the step is `residual_step`'s to guard against.)
+        return base.clone() if step.overwritten and step.activation is None else base
 
 
 def is_dropped(gate: Gate) -> bool:
