@@ -16,11 +16,12 @@ DIVERGING = {
 }
 
 
-@pytest.mark.parametrize("every_steps", [None, 4])
+@pytest.mark.parametrize("every_steps", [None, 1])
 def test_a_diverging_run_keeps_its_last_good_checkpoint(every_steps, config, run):
     with pytest.raises(TrainingDiverged, match=r"must stay finite; .* Lower learning_rate.initial"):
         train(config(**DIVERGING, checkpoint_every_steps=every_steps), run, progress=False)
-    assert read(run / "checkpoints" / "last.ckpt")["global_step"] == 8
+    step = read(run / "checkpoints" / "last.ckpt")["global_step"]
+    assert step == 8 if every_steps is None else 8 <= step < 12
     for path in (run / "checkpoints").glob("*.ckpt"):
         state = read(path)
         assert all(torch.isfinite(tensor).all() for tensor in state["state_dict"].values())

@@ -16,6 +16,7 @@ from stochastic_depth.training import load, prepare, train
 from stochastic_depth.training._checkpoint_io import read
 from stochastic_depth.training._fit import training_batches
 from stochastic_depth.training._history import COLUMNS
+from stochastic_depth.training.data import ImageSet
 
 
 def rows(run: Path, table: str = "metrics.csv") -> list[dict[str, str]]:
@@ -128,6 +129,16 @@ def test_the_gradient_is_measured_where_the_first_block_ran(config, run):
     measured = [row["gradient_first_convolution"] for row in rows(run)]
     for mean, values in zip(measured, ran, strict=True):
         assert mean == "" if not values else float(mean) == pytest.approx(np.mean(values), rel=1e-5)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_images_and_weights_lie_as_the_configuration_says(channels_last, config):
+    settings = config(channels_last=channels_last)
+    images = ImageSet(torch.zeros(10, 3, 8, 8, dtype=torch.uint8), torch.arange(10))
+    batch, _ = training_batches(images, settings).batch(0, 0)
+    weight = prepare(settings).model.blocks[1].branch[0].weight
+    for tensor in (batch, weight):
+        assert tensor.is_contiguous(memory_format=torch.channels_last) is channels_last
 
 
 class HostReads(TorchDispatchMode):
