@@ -181,7 +181,10 @@ def test_ctrl_c_is_handed_on_and_the_run_can_be_resumed(config, tmp_path, monkey
         with pytest.raises(KeyboardInterrupt, match="pressed"):
             train(settings, run, progress=False)
     assert signal.getsignal(signal.SIGINT) is handler
-    train(settings, run, progress=False)
+    begun = json.loads((run / "run.json").read_text()) | {"started": "2016-03-30T00:00:00"}
+    assert begun["status"] == "running"
+    (run / "run.json").write_text(json.dumps(begun))
+    assert train(settings, run, progress=False)["started"] == "2016-03-30T00:00:00"
     train(settings, tmp_path / "reference", progress=False)
     assert_same_outcome(run, tmp_path / "reference")
 
