@@ -1,6 +1,7 @@
 """Activation checkpointing runs blocks again in the backward pass: under the same gates."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -147,6 +148,25 @@ def test_outputs_of_any_structure_bring_the_gates_back():
         losses = [model(images("timm-vit", seed=s))["logits"][0].square().sum() for s in range(2)]
         for loss in losses:
             loss.backward()
+    assert_equal_gradients(pair)
+
+
+@REENTRANT
+def test_an_output_that_hides_its_tensors_brings_back_the_last_gates(reentrant):
+    class Opaque(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: Tensor) -> SimpleNamespace:
+            return SimpleNamespace(logits=self.model(x))
+
+    pair = tuple(map(Opaque, map(unapplied, models(reentrant))))
+    for model in pair:
+        sd.apply(model, sd.schedules.uniform(0.5), seed=4, example=images("timm-vit"))
+        model.train()
+        for _ in range(3):
+            model(images("timm-vit")).logits.square().sum().backward()
     assert_equal_gradients(pair)
 
 
