@@ -32,8 +32,15 @@ def _fresh_dynamo():
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("granularity", ["block", "branch"])
-@pytest.mark.parametrize("name", ["torchvision-resnet", "timm-vit", "timm-eva", "own-cifar"])
+@pytest.mark.parametrize(
+    ("name", "granularity"),
+    [
+        ("torchvision-resnet", "block"),
+        ("timm-vit", "branch"),
+        ("timm-eva", "block"),
+        ("own-cifar", "block"),
+    ],
+)
 def test_a_bounded_number_of_graphs_and_no_break(name, granularity):
     model = NETWORKS[name]().train()
     handle = sd.apply(model, sd.schedules.uniform(0.5), granularity=granularity, transitions="drop")
@@ -73,8 +80,10 @@ def test_more_widths_than_the_compiler_keeps_graphs_of_one_code():
     assert backend.graphs == len(widths)
 
 
-@pytest.mark.parametrize("per", ["batch", "sample"])
-@pytest.mark.parametrize("name", ["torchvision-resnet", "timm-vit", "own-vanilla"])
+@pytest.mark.parametrize(
+    ("name", "per"),
+    [("torchvision-resnet", "batch"), ("timm-vit", "sample"), ("own-vanilla", "sample")],
+)
 def test_compiled_branches_compute_the_same(name, per):
     plain = NETWORKS[name]()
     compiled = copy.deepcopy(plain)
