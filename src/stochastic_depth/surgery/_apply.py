@@ -6,10 +6,10 @@ from typing import Any, get_args
 from torch import nn
 
 from .._checks import count, one_of
-from .._errors import Unsupported
 from ..blocks import Execution
 from ..gates import Per, Rescale
 from ._controller import DroppedGrads, Options, Ranks
+from ._distributed import refuse_synchronised
 from ._handle import Handle
 from ._install import install, require_plain
 from ._survival import Survival, law_of, scheduled
@@ -95,7 +95,7 @@ def apply(
     anatomy = Anatomy.of(model, granularity, transitions, example)
     anatomy.require_droppable(model)
     if options.independent:
-        _refuse_synchronised(model)
+        refuse_synchronised(model)
     law = law_of(anatomy, survival, scheduled(model, anatomy, survival, budget), rescale)
     if bool((law.survival == 1).all()):
         warnings.warn(
@@ -105,12 +105,3 @@ def apply(
         )
     install(model, anatomy, law, options, count("seed", seed, least=0))
     return Handle(model)
-
-
-def _refuse_synchronised(model: nn.Module) -> None:
-    for path, module in model.named_modules():
-        if isinstance(module, nn.SyncBatchNorm):
-            raise Unsupported(
-                f"ranks must be 'shared' for a model with SyncBatchNorm ({path}): a process whose "
-                "block is dropped would not take part in the exchange the others wait for."
-            )

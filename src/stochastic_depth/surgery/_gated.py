@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ._controller import Controller
+from ._distributed import check_processes
 from ._pass import first_tensor
 from .translation import Translation
 
@@ -72,6 +73,8 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     @functools.wraps(original.forward)
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         controller: Controller = vars(self)[CONTROLLER]
+        if self.training:
+            check_processes(self, controller.options)
         with controller.open_pass(self.training, first_tensor(args, kwargs)) as running:
             output = original.forward(self, *args, **kwargs)
         controller.follow(output, running)
