@@ -22,7 +22,8 @@ def reproduce(
     profile: papers.Profile = "cpu",
     out: Path | None = None,
     seed: int = 0,
-    data: Path | None = None,
+    data_dir: Path | None = None,
+    runs: Path | None = None,
     list: bool = False,
     json: Path | None = None,
 ) -> int:
@@ -36,9 +37,11 @@ def reproduce(
         out: directory for result.json, data.parquet and figure.html, .svg, .png; ARTEFACT
             under the working directory by default.
         seed: all randomness is a function of it.
-        data: folder with the images, for artefacts that train on some; they are downloaded
-            otherwise. Training runs are kept in OUT/runs, and the same command goes on where
-            an earlier one stopped.
+        data_dir: folder with the images, for artefacts that train on some; they are
+            downloaded otherwise.
+        runs: directory of training runs, where the same command goes on after it was
+            stopped, and which artefacts that train the same networks may share; OUT/runs by
+            default.
         list: name every artefact and leave.
         json: also write result.json here.
 
@@ -54,7 +57,7 @@ def reproduce(
             "artefact must be given; got none. `sdepth reproduce --list` names them."
         )
     directory = Path(artefact) if out is None else out
-    context = papers.Context(seed, _tracker(console), directory / "runs", data)
+    context = papers.Context(seed, _tracker(console), runs or directory / "runs", data_dir)
     result = papers.reproduce(papers.load(artefact), profile, context)
     result.write(directory)
     if json is not None:
