@@ -49,6 +49,29 @@ def test_costs_and_json(tmp_path, capsys):
     assert record["live_share"] == pytest.approx(0.7, abs=1e-6)
 
 
+SMALL = [*OWN, "--arguments.width=2", "--data=digits", "--batches=1", "--batch-size=16"]
+
+
+def test_sensitivities_lead_to_a_schedule_beside_the_others(tmp_path, capsys):
+    path = tmp_path / "plan.json"
+    assert main(["plan", *SMALL, "--schedule=sense", "--budget=0.6", f"--json={path}"]) == 0
+    printed = capsys.readouterr().out
+    assert "sense  uniform  linear" in printed
+    record = json.loads(path.read_text())
+    choices = record["alternatives"]
+    assert [block["survival"] for block in record["blocks"]] == choices["survival"]["sense"]
+    assert choices["expected_blocks"] == pytest.approx(dict.fromkeys(choices["survival"], 5.4))
+    assert len(choices["sensitivities"]) == 9
+
+
+def test_auto_says_why_and_linear_why_not(capsys):
+    assert main(["plan", *SMALL, "--schedule=auto", "--budget=0.3", "--image-size=4"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("auto chose sense because the budget 0.3 is below 0.5")
+    assert "live share 0.300 by floating point operations" in printed
+    assert "linear: budget must be in [0.4" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -67,6 +90,9 @@ def test_costs_and_json(tmp_path, capsys):
         ([*OWN, "--budget=0.05", "--schedule=linear"], "budget must be in [0.4"),
         ([*OWN, "--last=0.5", "--image-size=0"], "image_size must be at least 1"),
         (["torch.nn.Identity", "--last=0.5"], "Identity must have a block that may be dropped"),
+        ([*OWN, "--budget=0.3", "--schedule=sense"], "data must be given for schedule sense"),
+        ([*OWN, "--budget=0.3", "--schedule=auto"], "data must be given for schedule auto"),
+        ([*OWN, "--last=0.3", "--data=digits"], "budget must be given beside data"),
         (["fractions.Fraction", "--last=0.5"], "model must be the path of a torch module; got fr"),
     ],
 )

@@ -22,6 +22,7 @@ CURRICULA = {
     "early": ({"until": 0.3}, lambda p: sd.curricula.early(p, 0.3)),
     "late": ({"start": 0.3}, lambda p: sd.curricula.late(p, 0.3)),
 }
+SENSE = {"schedule": "sense", "budget": 0.4}
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -39,6 +40,26 @@ def test_budget_is_met_with_the_protected_blocks_counted():
     protected = torch.tensor([True, False, False, False])
     p = DepthConfig(schedule="uniform", budget=0.7).survival(4, protected)
     assert p.tolist() == pytest.approx([1.0, 0.6, 0.6, 0.6], abs=1e-6)
+
+
+def test_sense_spends_the_budget_by_sensitivity():
+    protected = torch.tensor([False, True, False, False])
+    config = DepthConfig(**SENSE | {"budget": 0.5, "minimum": 0.1})
+    p = config.survival(4, protected, torch.tensor([0.3, 9.0, 0.1, 0.0]))
+    assert p.tolist() == pytest.approx([0.625, 1.0, 0.275, 0.1], abs=1e-6)
+    with pytest.raises(sd.InvalidArgument, match="sensitivities must be given for the schedule"):
+        config.survival(4, protected)
+
+
+@pytest.mark.parametrize(
+    ("budget", "chosen"), [(0.49, "sense"), (0.5, "uniform"), (1.0, "uniform")]
+)
+def test_auto_follows_the_budget_and_says_why(budget, chosen):
+    config = DepthConfig(schedule="auto", budget=budget)
+    assert config.chosen == chosen
+    assert f"auto chose {chosen} because the budget {budget:g} is" in config.reason
+    if chosen == "uniform":
+        assert config.survival(3).tolist() == pytest.approx([budget] * 3)
 
 
 @pytest.mark.parametrize("name", CURRICULA)
@@ -74,6 +95,18 @@ def test_laws():
         ({"last": 0.5, "curriculum": "warmup", "until": 0.0}, r"until must be in \(0, 1\]"),
         ({"last": 0.5, "law": "bernouli"}, "depth.law must be one of .* mean 'bernoulli'"),
         ({"last": 0.5, "rule": "tf"}, "rule must be one of"),
+        ({"schedule": "sense", "last": 0.5}, "depth.budget must be given with schedule sense"),
+        ({"schedule": "auto", "last": 0.5}, "depth.budget must be given with schedule auto"),
+        ({"last": 0.5, "minimum": 0.1}, "depth.minimum must be left out unless the schedule goes"),
+        ({"last": 0.5, "interval": 9}, "depth.interval must be left out unless the schedule"),
+        (SENSE | {"schedule": "auto", "budget": 0.5, "interval": 9}, "depth.interval must be left"),
+        (SENSE | {"minimum": 1.1}, r"depth.minimum must be in \[0, 1\]; got 1.1"),
+        (SENSE | {"interval": 0}, "depth.interval must be at least 1; got 0"),
+        (SENSE | {"sense_batches": 0}, "depth.sense_batches must be at least 1; got 0"),
+        (
+            SENSE | {"interval": 9, "curriculum": "late", "start": 0.5},
+            "depth.curriculum must be constant beside depth.interval",
+        ),
     ],
 )
 def test_refusals(arguments, message):

@@ -6,6 +6,7 @@ from torch import nn
 
 from .._checks import fail, nearest
 from ..training import Component
+from ..training.data import Splits
 
 
 def build_network(name: str, arguments: dict[str, Any]) -> nn.Module:
@@ -38,6 +39,21 @@ def build_network(name: str, arguments: dict[str, Any]) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise fail("model", "the path of a torch module", f"{name}, a {type(network).__name__}")
     return network
+
+
+def for_images(name: str, images: Splits | None) -> dict[str, Any]:
+    """Return the arguments with which a network takes these images and tells their classes."""
+    if images is None:
+        return {}
+    channels, *_ = images.image_shape
+    classes = {"num_classes": images.num_classes}
+    library, slash, _ = name.partition("/")
+    if slash:
+        return classes | ({"in_chans": channels} if library == "timm" else {})
+    if "." not in name:
+        return {}  # a name that `build_network` refuses
+    component, derived = Component(name), classes | {"in_channels": channels}
+    return {key: value for key, value in derived.items() if component.accepts(key, by_name=True)}
 
 
 def _require_listed(name: str, known_as: str, names: list[str]) -> None:

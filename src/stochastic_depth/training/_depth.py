@@ -8,10 +8,10 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from .. import budgets, curricula, gates, schedules
-from .._checks import fail, one_of
+from .._checks import count, fail, one_of, probability
 from .._typing import Mask, Probabilities
 
-ScheduleName = Literal["uniform", "linear", "power", "cosine", "fixed"]
+ScheduleName = Literal["uniform", "linear", "power", "cosine", "fixed", "sense", "auto"]
 LinearRule = Literal["huang", "linspace", "offset"]
 CurriculumName = Literal["constant", "warmup", "progressive", "early", "late"]
 LawName = Literal["bernoulli", "fixed-depth"]
@@ -25,6 +25,9 @@ BELONGS = {
     "sharpness": ("curriculum", ("progressive",)),
 }
 
+LARGE_BUDGET = 0.5
+"""From here on a budget is large, in the budget hypothesis of Hayou & Ayed."""
+
 
 @dataclass(frozen=True)
 class DepthConfig:
@@ -32,13 +35,19 @@ class DepthConfig:
 
     Args:
         enabled: whether depth is random; false trains at constant depth.
-        schedule: `"uniform"`, `"linear"`, `"power"`, `"cosine"` or `"fixed"`.
+        schedule: `"uniform"`, `"linear"`, `"power"`, `"cosine"`, `"fixed"`, `"sense"`
+            (survival in proportion to sensitivities, see `budgets.sense`), or `"auto"`:
+            uniform for a budget of at least 1/2, sense below.
         last: survival probability of the last block, in [0, 1]; of every block for
             `"uniform"`. Left out when `budget` or `probabilities` is given.
         rule: which linear schedule: `"huang"`, `"linspace"` or `"offset"`.
         exponent: of the `"power"` schedule, positive.
         probabilities: of the `"fixed"` schedule, one per block.
         budget: expected active share of the blocks in (0, 1], in place of `last`.
+        minimum: for sensitivities, the smallest survival probability; None is 0.
+        sense_batches: training batches over which sensitivities are averaged.
+        interval: for sensitivities, steps between two estimates of them, each of which
+            refits the schedule; None estimates them once, at the initial weights.
         curriculum: how the probabilities move in training: `"constant"`, `"warmup"`,
             `"progressive"`, `"early"` or `"late"`.
         until: share of training, for `"warmup"` and `"early"`.
@@ -67,6 +76,9 @@ class DepthConfig:
     exponent: float | None = None
     probabilities: tuple[float, ...] | None = None
     budget: float | None = None
+    minimum: float | None = None
+    sense_batches: int = 4
+    interval: int | None = None
     curriculum: CurriculumName = "constant"
     until: float | None = None
     start: float | None = None
@@ -88,6 +100,7 @@ class DepthConfig:
                 requirement = f"given exactly when {choice} is {' or '.join(values)}"
                 raise fail(f"depth.{name}", requirement, given)
         self._check_level()
+        self._check_sense()
         # The rest is checked by what it is the argument of.
         if self.last is not None:
             self.family(self.last)
@@ -100,20 +113,70 @@ class DepthConfig:
             requirement = f"given by exactly one of {', '.join(levels)}"
             raise fail("depth", requirement, given or "none of them", "Pass null for the others.")
 
-    def survival(self, num_blocks: int, protected: Mask | None = None) -> Probabilities:
+    def _check_sense(self) -> None:
+        count("depth.sense_batches", self.sense_batches)
+        by_sensitivity = self.chosen == "sense"
+        if self.schedule in ("sense", "auto") and self.budget is None:
+            raise fail("depth.budget", f"given with schedule {self.schedule}", None)
+        for name in ("minimum", "interval"):
+            if getattr(self, name) is not None and not by_sensitivity:
+                requirement = "left out unless the schedule goes by sensitivities"
+                raise fail(f"depth.{name}", requirement, getattr(self, name))
+        if self.minimum is not None:
+            probability("depth.minimum", self.minimum)
+        if self.interval is not None:
+            count("depth.interval", self.interval)
+            if self.curriculum != "constant":
+                requirement = "constant beside depth.interval, which moves the schedule itself"
+                raise fail("depth.curriculum", requirement, repr(self.curriculum))
+
+    @property
+    def chosen(self) -> ScheduleName:
+        """The schedule, where `"auto"` leaves the choice to the budget."""
+        if self.schedule != "auto":
+            return self.schedule
+        return "uniform" if (self.budget or 0.0) >= LARGE_BUDGET else "sense"
+
+    @property
+    def reason(self) -> str:
+        """Why `"auto"` chooses what it does."""
+        large = self.chosen == "uniform"
+        why = (
+            "uniform has the largest expected regulariser at initialisation"
+            if large
+            else "few blocks run, and those that the loss depends on should be among them"
+        )
+        return (
+            f"auto chose {self.chosen} because the budget {self.budget:g} is "
+            f"{'at least' if large else 'below'} {LARGE_BUDGET:g}: {why} (the budget hypothesis "
+            "of Hayou & Ayed 2021, section 5; an empirical rule, not a theorem)"
+        )
+
+    def survival(
+        self,
+        num_blocks: int,
+        protected: Mask | None = None,
+        sensitivities: Tensor | None = None,
+    ) -> Probabilities:
         """Return the probabilities the schedule and the budget ask for.
 
         Args:
             num_blocks: L, at least 1.
             protected: blocks (L,) that always run; they count towards the budget.
+            sensitivities: of the blocks (L,), for the schedule `"sense"`.
 
         Returns:
             float64 tensor (L,), protected blocks at 1.
 
         Raises:
             InfeasibleBudget: the schedule cannot meet the budget.
+            InvalidArgument: sensitivities are all zero, or needed and not given.
         """
-        if self.last is not None:
+        if self.chosen == "sense" and self.budget is not None:
+            if sensitivities is None:
+                raise fail("sensitivities", "given for the schedule 'sense'", None)
+            p = budgets.sense(sensitivities, self.budget, self.minimum or 0.0, protected=protected)
+        elif self.last is not None:
             p = self.family(self.last)(num_blocks)
         elif self.budget is not None:
             p = budgets.fit(self.family, num_blocks, self.budget, protected=protected)(num_blocks)
@@ -146,4 +209,4 @@ class DepthConfig:
             return partial(schedules.linear, rule=self.rule)
         if self.schedule == "power":
             return partial(schedules.power, exponent=self.exponent or 0.0)
-        return schedules.uniform if self.schedule == "uniform" else schedules.cosine
+        return schedules.uniform if self.chosen == "uniform" else schedules.cosine

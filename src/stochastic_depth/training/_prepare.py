@@ -1,17 +1,19 @@
 """From a configuration to everything a run needs, with nothing written yet."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from lightning.pytorch import seed_everything
-from torch import nn
+from torch import Tensor, nn
 
 from .._checks import fail
 from .._typing import Probabilities
 from ..curricula import Curriculum
 from ..surgery import Block, Handle, apply, find_blocks, plan
 from ._config import RunConfig
-from .data import Splits, load
+from ._sensitivities import mean_sensitivities
+from .data import Batch, Batches, ImageSet, Splits, load
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def prepare(config: RunConfig) -> Prepared:
     if not config.depth.enabled:
         ones = torch.ones(len(blocks), dtype=torch.float64)
         return Prepared(config, splits, model, blocks, ones, 1.0, None)
-    survival = config.depth.survival(len(blocks), protected)
+    sensitivities = _sensitivities(model, config, splits)
+    survival = config.depth.survival(len(blocks), protected, sensitivities)
     handle = apply(
         model,
         config.depth.law_of(survival),
@@ -91,6 +94,21 @@ def prepare(config: RunConfig) -> Prepared:
     )
     share = plan(model).network_share or 1.0
     return Prepared(config, splits, model, handle.blocks, handle.survival, share, handle)
+
+
+def sensing_batches(images: ImageSet, config: RunConfig, step: int) -> Iterator[Batch]:
+    """Yield the batches on which sensitivities are estimated before a step, not augmented."""
+    size, layout = config.batch_size, config.channels_last
+    batches = Batches(images, size, config.seed, channels_last=layout)
+    # An order of its own for each step: as good as another epoch.
+    for index in range(min(config.depth.sense_batches, len(batches))):
+        yield batches.batch(step, index)
+
+
+def _sensitivities(model: nn.Module, config: RunConfig, splits: Splits) -> Tensor | None:
+    if config.depth.chosen != "sense":
+        return None
+    return mean_sensitivities(model, sensing_batches(splits.train, config, step=0))
 
 
 def _build_model(config: RunConfig, splits: Splits) -> nn.Module:
