@@ -1,9 +1,12 @@
+from statistics import median
+
 import pytest
 import torch
 
-from stochastic_depth.experiments.bench import bench
+from stochastic_depth.experiments.bench import IMPLEMENTATIONS, SKIP, bench
 from stochastic_depth.experiments.bench._costs import ideal_share, kinds, without
-from stochastic_depth.experiments.bench._networks import IMPLEMENTATIONS, plain
+from stochastic_depth.experiments.bench._networks import plain
+from stochastic_depth.schedules import uniform
 
 
 def test_the_ideal_charges_each_block_its_own_cost():
@@ -36,6 +39,15 @@ def test_every_implementation_is_timed_under_both_schedules():
         (name, schedule) for schedule in ("linear 0.5", "uniform 0.5") for name in IMPLEMENTATIONS
     ]
     assert all(row.seconds > 0 and row.to_constant > 0 and row.to_ideal > 0 for row in result.rows)
+    assert all(median(row.ratios) == row.to_constant for row in result.rows)
+
+
+def test_only_what_is_asked_for_is_timed():
+    result = bench(
+        8, 4, 8, 1, schedules={"late": uniform(0.2)}, implementations={SKIP: IMPLEMENTATIONS[SKIP]}
+    )
+    assert [(row.implementation, row.schedule) for row in result.rows[1:]] == [(SKIP, "late")]
+    assert set(result.ideal_shares) == {"late", ""}
 
 
 @pytest.mark.parametrize("build", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS)

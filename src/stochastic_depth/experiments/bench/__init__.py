@@ -10,5 +10,6 @@ leaving out all blocks of its kind.
 
 from ._bench import BenchResult, Row, bench
 from ._imports import import_milliseconds
+from ._networks import IMPLEMENTATIONS, SKIP
 
-__all__ = ["BenchResult", "Row", "bench", "import_milliseconds"]
+__all__ = ["IMPLEMENTATIONS", "SKIP", "BenchResult", "Row", "bench", "import_milliseconds"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...schedules import Schedule, linear, uniform
 from ._costs import ideal_share, kinds, without
-from ._networks import IMPLEMENTATIONS, Network, never_dropping, plain
+from ._networks import IMPLEMENTATIONS, Implementation, Network, never_dropping, plain
 from ._step import Step
 
 SCHEDULES: Mapping[str, Schedule] = {"linear 0.5": linear(0.5), "uniform 0.5": uniform(0.5)}
@@ -28,6 +28,7 @@ class Row:
         seconds: median time of a step.
         to_constant: median of step / constant step, within rounds.
         to_ideal: median of step / (ideal share of its own draw x constant step).
+        ratios: step / constant step of each round.
     """
 
     implementation: str
@@ -35,6 +36,7 @@ class Row:
     seconds: float
     to_constant: float
     to_ideal: float
+    ratios: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ def bench(
     rounds: int = 11,
     threads: int = 1,
     report: Callable[[int], None] = lambda _round: None,
+    *,
+    schedules: Mapping[str, Schedule] = SCHEDULES,
+    implementations: Mapping[str, Implementation] = IMPLEMENTATIONS,
 ) -> BenchResult:
     """Time a training step of every implementation.
 
@@ -68,10 +73,12 @@ def bench(
         rounds: interleaved repeats, after one that is not counted.
         threads: of torch.
         report: called after each round with its number.
+        schedules: survival probabilities to time, by name.
+        implementations: what to time under each of them, by name.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    steps = _Steps.build(depth, batch_size, image_size)
+    steps = _Steps.build(depth, batch_size, image_size, schedules, implementations)
     steps.round()
     for number in range(rounds):
         steps.measured.append(steps.round())
@@ -102,7 +109,14 @@ class _Steps:
         self.measured: list[dict[Key, tuple[float, Tensor]]] = []
 
     @classmethod
-    def build(cls, depth: int, batch_size: int, image_size: int) -> "_Steps":
+    def build(
+        cls,
+        depth: int,
+        batch_size: int,
+        image_size: int,
+        schedules: Mapping[str, Schedule],
+        implementations: Mapping[str, Implementation],
+    ) -> "_Steps":
         images = torch.randn(batch_size, 3, image_size, image_size)
         batch = (
             images.contiguous(memory_format=torch.channels_last),
@@ -110,14 +124,14 @@ class _Steps:
         )
         model = plain(depth)
         kind = kinds(model)
-        survival = {name: schedule(len(kind)) for name, schedule in SCHEDULES.items()}
+        survival = {name: schedule(len(kind)) for name, schedule in schedules.items()}
         ones = torch.ones(len(kind), dtype=torch.float64)
         steps = {(CONSTANT, ""): Step(model, batch)}
         steps[NEVER, ""] = _step(never_dropping(depth, ones), batch)
         for k in range(4):
             steps["without", str(k)] = Step(plain(depth), batch, gates=without(k, kind))
         for name, p in survival.items():
-            for implementation, build in IMPLEMENTATIONS.items():
+            for implementation, build in implementations.items():
                 steps[implementation, name] = _step(build(depth, p), batch)
         return cls(steps, {**survival, "": ones}, kind)
 
@@ -145,7 +159,7 @@ class _Steps:
             seconds, live = measured[key]
             ratios.append(seconds / measured[CONSTANT, ""][0])
             ideals.append(ratios[-1] / self.ideal(live))
-        return Row(*key, self.median(key), median(ratios), median(ideals))
+        return Row(*key, self.median(key), median(ratios), median(ideals), tuple(ratios))
 
 
 def _step(network: Network, batch: tuple[Tensor, Tensor]) -> Step:

@@ -1,7 +1,7 @@
 """The network under test, with stochastic depth as each library does it."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ def plain(depth: int) -> CifarResNet:
 
 Network = tuple[nn.Module, Handle | None]
 """A network, and the handle of its gates if they are ours."""
+
+Implementation = Callable[[int, Tensor], Network]
+"""Builds the network of a depth with survival probabilities (L,)."""
 
 
 def torchvision(depth: int, survival: Tensor) -> Network:
@@ -65,10 +68,12 @@ def _masked(depth: int, survival: Tensor, mask: Callable[[float], nn.Module]) ->
     return model, None
 
 
-IMPLEMENTATIONS = {
+SKIP = "ours, per batch (skip)"
+
+IMPLEMENTATIONS: Mapping[str, Implementation] = {
     "torchvision StochasticDepth": torchvision,
     "timm DropPath": timm,
-    "ours, per batch (skip)": skip,
+    SKIP: skip,
     "ours, per sample (gather)": gather,
 }
 """What is compared, by the name it has in the table."""
