@@ -15,6 +15,7 @@ from ._image_set import ImageSet, Splits
 from ._load import load
 from ._normalization import Normalization, fit_normalization
 from ._shift_flip import Augmentation, ShiftFlip
+from ._transforms import Transforms, augmentation_of
 
 __all__ = [
     "Augmentation",
@@ -25,6 +26,8 @@ __all__ = [
     "Normalization",
     "ShiftFlip",
     "Splits",
+    "Transforms",
+    "augmentation_of",
     "fit_normalization",
     "load",
 ]

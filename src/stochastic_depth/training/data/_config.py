@@ -1,10 +1,12 @@
 """Which images to train on, and how they are prepared."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..._checks import count, fail, nearest, one_of
+from .._component import Component
 from ._normalization import NormalizationKind
 
 EmbeddedName = Literal["digits"]
@@ -38,6 +40,9 @@ class DataConfig:
         normalization: `"pixel"` (mean image and one standard deviation, as Huang et
             al.), `"channel"` (mean and standard deviation of each channel) or `"none"`
             (pixels in [0, 1]); statistics of the training images alone.
+        transforms: of training images, after all of the above: import path and arguments
+            of each, such as `{"class_path": "torchvision.transforms.v2.RandomErasing",
+            "init_args": {"p": 0.25}}`; see `Transforms`.
 
     Raises:
         InvalidArgument: a field out of range, or an unknown name.
@@ -61,6 +66,7 @@ class DataConfig:
     flip: bool = False
     shift: int = 0
     normalization: NormalizationKind = "pixel"
+    transforms: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("limit", "test_limit", "image_size"):
@@ -71,6 +77,8 @@ class DataConfig:
         for name in ("split_seed", "shift"):
             count(f"data.{name}", getattr(self, name), least=0)
         one_of("data.normalization", self.normalization, get_args(NormalizationKind))
+        for transform in self.transforms:
+            _check_component("data.transforms", transform)
         self._check_name()
 
     def _check_name(self) -> None:
@@ -96,3 +104,10 @@ class DataConfig:
 def _is_hub_id(name: str) -> bool:
     owner, slash, title = name.partition("/")
     return bool(owner and slash and title) and "/" not in title
+
+
+def _check_component(field: str, given: Mapping[str, Any]) -> None:
+    known = [item.name for item in fields(Component)]
+    if "class_path" not in given or not set(given) <= set(known):
+        raise fail(field, f"mappings with class_path, and perhaps {', '.join(known[1:])}", given)
+    Component(**given)  # a path that leads nowhere is refused

@@ -16,6 +16,7 @@ from ._records import Source
 from ._sources import read
 from ._split import drawn, hold_out
 from ._svhn import hold_out_svhn, join_svhn
+from ._transforms import augmentation_of
 
 
 def load(config: DataConfig) -> Splits:
@@ -33,7 +34,8 @@ def load(config: DataConfig) -> Splits:
 
     Raises:
         DataError: data that is missing, corrupt or badly labelled.
-        InvalidArgument: more images asked for than there are.
+        InvalidArgument: more images asked for than there are, or an augmentation that these
+            images cannot have.
 
     Example:
         >>> splits = load(DataConfig("digits", limit=200))
@@ -44,11 +46,9 @@ def load(config: DataConfig) -> Splits:
     """
     source = read(config)
     train, validation, test = _divide(_decode(source, config), config)
-    side = min(train.images.shape[2:])
-    if config.shift >= side:
-        raise fail("data.shift", f"less than {side}, the size of the images", config.shift)
-    normalization = fit_normalization(train.images, config.normalization)
     _, channels, height, width = train.images.shape
+    _check_augmentation(config, channels, height, width)
+    normalization = fit_normalization(train.images, config.normalization)
     return Splits(
         train=replace(train, normalization=normalization),
         validation=replace(validation, normalization=normalization),
@@ -57,6 +57,15 @@ def load(config: DataConfig) -> Splits:
         class_names=source.class_names,
         image_shape=(channels, height, width),
     )
+
+
+def _check_augmentation(config: DataConfig, channels: int, height: int, width: int) -> None:
+    side = min(height, width)
+    if config.shift >= side:
+        raise fail("data.shift", f"less than {side}, the size of the images", config.shift)
+    augmentation = augmentation_of(config)
+    if augmentation is not None:
+        augmentation(torch.zeros(1, channels, height, width), Generator().manual_seed(0))
 
 
 def _decode(source: Source, config: DataConfig) -> dict[str, ImageSet]:
