@@ -1,0 +1,137 @@
+"""What every figure of the paper is made from: variants of a recipe, trained seed by seed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from scipy import stats
+
+from ...experiments import (
+    CONSTANT_AGAINST_STOCHASTIC,
+    LEAST_SEEDS_FOR_P,
+    Comparison,
+    RunRecord,
+    Spread,
+    compare,
+)
+from ...reports import write_page
+from ...training import load
+from .._artefact import Context
+from .._claim import ERRORS, Measurement
+
+CONSTANT, STOCHASTIC = CONSTANT_AGAINST_STOCHASTIC
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Variants of a recipe, each trained with the same seeds.
+
+    Attributes:
+        name: of the folder of its runs. Artefacts that train the same networks share it.
+        recipe: the protocol.
+        fields: what differs from the recipe, by dotted field.
+        variants: overridden fields of each variant; the first is the baseline.
+        seeds: runs of each variant.
+    """
+
+    name: str
+    recipe: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: dict(CONSTANT_AGAINST_STOCHASTIC)
+    )
+    seeds: int = 3
+
+
+def trained(experiment: Experiment, context: Context) -> Comparison:
+    """Train what is not trained yet, and return all runs.
+
+    Where runs are kept, a page with their curves is written beside them.
+    """
+    config = load(experiment.recipe, {**experiment.fields, **_source(context)})
+    seeds = range(context.seed, context.seed + experiment.seeds)
+    with _kept(context) as directory:
+        out = directory / experiment.name
+        comparison = compare(config, experiment.variants, seeds, out)
+        if context.directory is not None:
+            write_page(comparison, out / "report.html")
+    return comparison
+
+
+Pair = Callable[[RunRecord, RunRecord], float | None]
+"""A number of two runs of one seed: of the baseline, and of another variant."""
+
+
+def by_seed(comparison: Comparison, baseline: str, variant: str, number: Pair) -> list[float]:
+    """Return a number of each seed that two variants have both finished."""
+    base, other = comparison.finished(baseline), comparison.finished(variant)
+    numbers = (number(base[seed], other[seed]) for seed in base if seed in other)
+    return [value for value in numbers if value is not None]
+
+
+def errors_of(comparison: Comparison, variant: str) -> dict[int, float]:
+    """Return the test error in per cent of each finished run of a variant, by seed."""
+    errors = {s: comparison.test_error(run) for s, run in comparison.finished(variant).items()}
+    return {seed: error for seed, error in errors.items() if error is not None}
+
+
+def lower_by(comparison: Comparison, baseline: str, variant: str) -> Measurement | None:
+    """Return by how many points the test error of a variant is lower, paired by seed."""
+    base, other = errors_of(comparison, baseline), errors_of(comparison, variant)
+    return mean([base[seed] - other[seed] for seed in base if seed in other])
+
+
+def mean(values: list[float]) -> Measurement | None:
+    """Return the mean over seeds and its standard error; None of fewer than two."""
+    if len(values) < 2:
+        return None
+    spread = Spread.of(values)
+    return Measurement(spread.mean, spread.std / len(values) ** 0.5, len(values))
+
+
+def known(measurements: Mapping[str, Measurement | None]) -> dict[str, Measurement]:
+    """Return the measurements that there are."""
+    return {name: found for name, found in measurements.items() if found is not None}
+
+
+def remarks(comparison: Comparison) -> tuple[str, ...]:
+    """Return what was cut from the protocol, and which runs failed, in sentences."""
+    plan, data = comparison.plan, comparison.runs[0].data
+    images = (
+        f"{data['train']:,} training, {data['validation']:,} validation and {data['test']:,} test"
+    )
+    seeds = ", ".join(map(str, comparison.seeds))
+    changes = [f"{name} = {value}" for name, value in plan.changes.items()] if plan else []
+    return (
+        f"Trained on {data['name']}: {images} images, seeds {seeds}.",
+        *([f"Against the recipe {comparison.name}: {', '.join(changes)}."] if changes else []),
+        *(f"{run} failed: {why}" for run, why in comparison.failures.items()),
+        *_few_seeds(len(comparison.seeds)),
+    )
+
+
+def _few_seeds(number: int) -> list[str]:
+    """Say how often a verdict over so few seeds is wrong."""
+    if not 1 < number < LEAST_SEEDS_FOR_P:
+        return []
+    share = 100 - 200 * stats.t.sf(ERRORS, number - 1)
+    return [
+        f"{ERRORS:g} standard errors over {number} seeds cover the mean in {share:.0f} % of cases."
+    ]
+
+
+def _source(context: Context) -> dict[str, str]:
+    return {} if context.data is None else {"data.data_dir": str(context.data)}
+
+
+@contextmanager
+def _kept(context: Context) -> Iterator[Path]:
+    """Yield the folder of the runs, one that vanishes if none was given."""
+    if context.directory is not None:
+        yield context.directory
+        return
+    with TemporaryDirectory() as temporary:
+        yield Path(temporary)
