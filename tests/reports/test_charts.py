@@ -42,6 +42,7 @@ def test_every_figure_is_there_once(runs: Comparison) -> None:
         "validation_error",
         "test_loss",
         "train_loss",
+        "passes-stochastic",
         "gates-stochastic",
         "depth",
         "survival",
@@ -169,7 +170,7 @@ def test_survival_shows_the_wanted_and_the_realised_share(runs: Comparison) -> N
 def test_constant_depth_alone_has_no_figures_of_random_depth(tmp_path: Path) -> None:
     write_run(tmp_path / "run", variant="constant", last=1.0)
     names = {figure.name for figure in figures(Comparison.read(tmp_path))}
-    assert not names & {"gates-constant", "depth", "survival"}
+    assert not names & {"gates-constant", "passes-constant", "depth", "survival"}
     assert "test_error" in names
 
 

@@ -1,5 +1,7 @@
 """The figures of random depth itself: which blocks ran, and how many."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..experiments import Comparison, RunRecord
@@ -10,12 +12,13 @@ from ._words import counted, listing
 
 
 def depth_figures(comparison: Comparison) -> list[Figure]:
-    """Return the raster, the depths and the schedule; nothing where every block always ran."""
+    """Return passes, rasters, depths and schedule; nothing where every block always ran."""
     random = _random_runs(comparison)
     if not random:
         return []
     rasters = [_raster(comparison, runs[0]) for runs in random.values()]
-    return [*rasters, _histogram(comparison, random), _survival(comparison)]
+    pictures = [figure for runs in random.values() for figure in _two_passes(comparison, runs[0])]
+    return [*pictures, *rasters, _histogram(comparison, random), _survival(comparison)]
 
 
 def _random_runs(comparison: Comparison) -> dict[str, list[RunRecord]]:
@@ -25,6 +28,49 @@ def _random_runs(comparison: Comparison) -> dict[str, list[RunRecord]]:
         if run.gates is not None and len(run.gates) and (run.gates < 1).any():
             runs.setdefault(run.variant, []).append(run)
     return runs
+
+
+def _two_passes(comparison: Comparison, run: RunRecord) -> Iterator[Figure]:
+    """Yield the picture of two steps; none where samples of a step differ in their blocks."""
+    gates = np.asarray(run.gates)
+    steps = two_steps(gates, run.seed)
+    if not steps or not np.isin(gates, (0, 1)).all():
+        return
+    skips = [f"step {step} skips {_numbers(np.flatnonzero(gates[step] == 0))}" for step in steps]
+    caption = (
+        "The same weights in two training steps, drawn at random among those that skip a block. "
+        "Filled boxes ran; an empty one was skipped, and what comes in goes on along the line, "
+        f"the shortcut. Boxes under a dot always run. {run.variant}, seed {run.seed}."
+    )
+    depths = [f"{int(gates[step].sum())}" for step in steps]
+    description = (
+        f"Two rows of {run.num_blocks} blocks: {listing(skips)}. Their depths are "
+        f"{listing(depths)}."
+    )
+    chart = charts.passes(comparison, run, steps)
+    yield Figure(f"passes-{run.variant}", "Two passes", caption, description, chart)
+
+
+def _numbers(blocks: np.ndarray) -> str:
+    """Return the numbers of some blocks, counted from 1 as the charts do."""
+    return f"block{'s' * (len(blocks) > 1)} {listing([str(block + 1) for block in blocks])}"
+
+
+def two_steps(gates: np.ndarray, seed: int) -> list[int]:
+    """Return two random steps that skip different blocks, in order; fewer if there are none.
+
+    Args:
+        gates: Realised gates (steps, L).
+        seed: Of the choice.
+    """
+    chosen: list[int] = []
+    for step in np.random.default_rng(seed).permutation(len(gates)):
+        skips = (gates[step] == 0).any()
+        if skips and not any((gates[step] == gates[other]).all() for other in chosen):
+            chosen.append(int(step))
+        if len(chosen) == 2:
+            break
+    return sorted(chosen)
 
 
 def _raster(comparison: Comparison, run: RunRecord) -> Figure:

@@ -2,6 +2,7 @@
 
 from ._curves import best_epochs, curves, over_seeds, settled
 from ._depth import depth_histogram
+from ._passes import passes
 from ._raster import drawn_steps, raster
 from ._seeds import by_seed
 from ._survival import survival
@@ -15,6 +16,7 @@ __all__ = [
     "drawn_steps",
     "ideals",
     "over_seeds",
+    "passes",
     "raster",
     "settled",
     "survival",
