@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import stochastic_depth as sd
 from stochastic_depth.gates._conditional import ConditionalBernoulli
-from tests.helpers import LAWS, RESCALES, P, probabilities
+from tests.helpers import ALL_GATES, LAWS, RESCALES, P, probabilities
 
 BERNOULLI = {rescale: sd.gates.Bernoulli(P, rescale) for rescale in RESCALES}
 FIXED = {rescale: sd.gates.FixedDepth(P, rescale) for rescale in RESCALES}
@@ -37,6 +37,20 @@ def test_draws_have_the_moments_of_the_law(law):
     active = (sample != 0).double().mean(0)
     binomial = (law.survival * (1 - law.survival) / n).sqrt()
     assert ((active - law.survival).abs() <= 5 * binomial).all()
+
+
+SURVIVAL_LAWS = {name: law for name, law in LAWS.items() if name != "deterministic"}
+
+
+@pytest.mark.parametrize("law", SURVIVAL_LAWS.values(), ids=SURVIVAL_LAWS)
+def test_probabilities_of_all_draws_give_the_moments_back(law):
+    active = ALL_GATES[len(law)].T.bool()
+    probability = law.probability(active)
+    assert_close(probability.sum(), torch.tensor(1.0, dtype=torch.float64))
+    gates = active * law.value[:, None]
+    assert_close(gates @ probability, law.mean)
+    centred = gates - law.mean[:, None]
+    assert_close(centred * probability @ centred.T, law.covariance)
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)

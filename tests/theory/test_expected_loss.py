@@ -63,6 +63,21 @@ def test_second_order_is_exact_where_there_is_no_third(rescale, around, part):
     assert found.value == pytest.approx(exact.value, rel=1e-10)
 
 
+@pytest.mark.parametrize("p", [[0.9, 0.35, 1.0, 0.2, 0.75], [0.9, 0.35, 1.0, 0.05, 0.7]])
+@pytest.mark.parametrize("rescale", ["train", "test"])
+def test_exact_at_fixed_depth_is_what_the_covariance_says(p, rescale):
+    """Between two depths, and at one depth of three blocks."""
+    x, y = batch(), targets()["square"]
+    law = sd.gates.FixedDepth(p, rescale=rescale)
+    exact = sd.theory.expected_loss(linear_in_gates, x, y, square, law, "exact")
+    taylor = sd.theory.expected_loss(linear_in_gates, x, y, square, law, "taylor")
+    assert exact.value == pytest.approx(taylor.value, rel=1e-9)
+    assert exact.standard_error == 0
+    independent = sd.gates.Bernoulli(p, rescale=rescale)
+    other = sd.theory.expected_loss(linear_in_gates, x, y, square, independent, "exact")
+    assert abs(other.value / exact.value - 1) > 0.01
+
+
 @pytest.mark.parametrize("rescale", ["train", "test"])
 def test_dependent_gates_enter_through_their_covariance(rescale):
     """Two of three blocks in every draw: all subsets listed by hand, P(pair) from marginals."""
@@ -157,6 +172,16 @@ def test_monte_carlo_takes_dependent_gates():
     assert abs(found.value - exact) < 5 * found.standard_error
 
 
+class OwnLaw(sd.gates.Law):
+    """All gates at 1/2: a law that the library does not know."""
+
+    survival = mean = evaluation = torch.full((6,), 0.5, dtype=torch.float64)
+    covariance = torch.zeros(6, 6, dtype=torch.float64)
+
+    def sample(self, batch_size=None, *, generator):
+        return torch.full((6,) if batch_size is None else (6, batch_size), 0.5)
+
+
 def test_refusals():
     f, x, y = smooth(), batch(), targets()["square"]
     law = sd.gates.Bernoulli(P)
@@ -172,8 +197,8 @@ def test_refusals():
         ask(method="monte_carlo")
     with pytest.raises(sd.InvalidArgument, match="draws must be at least 2"):
         ask(method="monte_carlo", draws=1, generator=sd.gates.stream(0, 0))
-    with pytest.raises(sd.Unsupported, match="must have independent gates"):
-        ask(law=sd.gates.FixedDepth(P), method="exact")
+    with pytest.raises(sd.Unsupported, match="law that tells the probability of each gate vector"):
+        ask(law=OwnLaw(), method="exact")
     with pytest.raises(sd.InvalidArgument, match="vector of 6 entries"):
         ask(law=sd.gates.Bernoulli([0.5] * 5))
     deep = smooth(depth=21)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from .._checks import count
@@ -50,6 +50,10 @@ class Bernoulli(SurvivalLaw):
     @property
     def covariance(self) -> Float[Tensor, "L L"]:
         return self.variance.diag()
+
+    def probability(self, active: Bool[Tensor, "L N"]) -> Float[Tensor, " N"]:
+        p = self.survival[:, None]
+        return torch.where(active, p, 1 - p).prod(0)
 
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
         uniform = torch.rand(len(self), batch_size, generator=generator)

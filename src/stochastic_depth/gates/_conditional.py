@@ -110,6 +110,12 @@ class ConditionalBernoulli:
         # Where the condition is impossible the numerator is 0 as well.
         return heads / self._after[:-1].clamp(min=torch.finfo(torch.float64).tiny)
 
+    def probability(self, heads: Bool[Tensor, "m N"]) -> Float[Tensor, " N"]:
+        """Return P(exactly these coins are heads), for each column."""
+        q = self.logits.sigmoid()[:, None]
+        independent = torch.where(heads, q, 1 - q).prod(0) / self._after[0, self.size]
+        return torch.where(heads.sum(0) == self.size, independent, 0.0)
+
     def sample(self, batch_size: int, generator: Generator) -> Bool[Tensor, "m N"]:
         """Draw exactly, coin by coin, given the heads that are left to place."""
         shape = (len(self.logits), batch_size)

@@ -78,6 +78,17 @@ class FixedDepth(SurvivalLaw):
             matrix[index[:, None], index] = joint
         return matrix * self.value[:, None] * self.value
 
+    def probability(self, active: Bool[Tensor, "L N"]) -> Float[Tensor, " N"]:
+        always = (self.survival == 1)[:, None]
+        certain = (active == always)[~self._random].all(0).double()
+        if self._coins is None:
+            return certain
+        heads = active[self._random]
+        if len(self._coins.logits) > len(heads):
+            # The coin of no block makes up the number; where it cannot, the sum will not fit.
+            heads = torch.cat([heads, heads.sum(0, keepdim=True) < self._coins.size])
+        return certain * self._coins.probability(heads)
+
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
         active = (self.survival == 1)[:, None].repeat(1, batch_size)
         if self._coins is not None:

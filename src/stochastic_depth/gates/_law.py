@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from .._checks import count, one_of, probabilities
@@ -124,6 +124,10 @@ class SurvivalLaw(Law):
         size = 1 if batch_size is None else count("batch_size", batch_size)
         gates = self._scaled(self._active(size, generator))
         return gates[:, 0] if batch_size is None else gates
+
+    @abstractmethod
+    def probability(self, active: Bool[Tensor, "L N"]) -> Float[Tensor, " N"]:
+        """Return the probability that exactly the blocks marked in a column run."""
 
     @abstractmethod
     def _active(self, batch_size: int, generator: Generator) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from .._checks import count, fail, one_of
 from .._errors import InvalidArgument, Unsupported
-from ..gates import Bernoulli, Deterministic, Law
+from ..gates import Bernoulli, Deterministic, FixedDepth, Law
 from ._curvature import Curvature, curvature, regularizer
 from ._estimate import Estimate
 from ._masks import losses_under
@@ -49,7 +49,7 @@ def expected_loss(
         loss: scalar mean over samples; `"exact"` and `"monte_carlo"` run it under
             `torch.vmap`, `"taylor"` takes its Hessian.
         law: law of the gates, L blocks.
-        method: see above. `"exact"` takes independent gates, at most 20 of them random.
+        method: see above. `"exact"` takes at most 20 random gates.
         around: for `"taylor"`, where G is taken: at the mean of the gates, which is the
             second-order expansion there, or at 1, as in the paper, where G does not depend
             on the law.
@@ -62,7 +62,7 @@ def expected_loss(
 
     Raises:
         InvalidArgument: an argument out of range, too many random blocks to enumerate.
-        Unsupported: `"exact"` for dependent gates, or what `regularizer` refuses.
+        Unsupported: `"exact"` for a law of one's own, or what `regularizer` refuses.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -109,9 +109,9 @@ def _excess(
 def _exact(losses: Callable[[Tensor], Tensor], law: Law, dtype: torch.dtype) -> Estimate:
     if isinstance(law, Deterministic):
         return Estimate(float(losses(law.gates[:, None].to(dtype))), 0.0)
-    if not isinstance(law, Bernoulli):
+    if not isinstance(law, Bernoulli | FixedDepth):
         raise Unsupported(
-            f"method='exact' must have independent gates, whose probability is a product; got "
+            f"method='exact' must have a law that tells the probability of each gate vector; got "
             f"{law}. Use method='taylor' or 'monte_carlo'."
         )
     active, probability = _enumerate(law)
@@ -119,8 +119,8 @@ def _exact(losses: Callable[[Tensor], Tensor], law: Law, dtype: torch.dtype) -> 
     return Estimate(float(probability @ values.double().cpu()), 0.0)
 
 
-def _enumerate(law: Bernoulli) -> tuple[Tensor, Tensor]:
-    """Return all gate vectors of positive probability, (L, M), and their probabilities."""
+def _enumerate(law: Bernoulli | FixedDepth) -> tuple[Tensor, Tensor]:
+    """Return which blocks run in all draws of positive probability, (L, M), and that."""
     p = law.survival
     random = ((p > 0) & (p < 1)).nonzero()[:, 0]
     if len(random) > MOST_RANDOM_BLOCKS:
@@ -129,10 +129,10 @@ def _enumerate(law: Bernoulli) -> tuple[Tensor, Tensor]:
             f"leaves {len(random)}. Use method='taylor' or 'monte_carlo'."
         )
     number = torch.arange(2 ** len(random))
-    active = (p == 1).to(p.dtype)[:, None].repeat(1, len(number))
-    active[random] = ((number >> torch.arange(len(random))[:, None]) & 1).to(p.dtype)
-    chance = torch.where(active[random] == 1, p[random, None], 1 - p[random, None])
-    return active, chance.prod(0)
+    active = (p == 1)[:, None].repeat(1, len(number))
+    active[random] = ((number >> torch.arange(len(random))[:, None]) & 1).bool()
+    probability = law.probability(active)
+    return active[:, probability > 0].double(), probability[probability > 0]
 
 
 def _monte_carlo(
