@@ -20,6 +20,7 @@ CPU: dict[str, Any] = {
     "evaluate_every": 4,
     "checkpoint_every": 4,
     "loggers": [],
+    "threads": 1,  # so that runs do not depend on how many are trained at a time
 }
 
 # Half as wide as the recipe's 4 pixels of 32, for images of 16.
@@ -38,6 +39,7 @@ SMOKE: dict[str, Any] = {
     "evaluate_every": 1,
     "batch_size": 16,
     "loggers": [],
+    "threads": 1,
 }
 
 

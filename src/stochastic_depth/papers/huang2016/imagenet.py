@@ -33,14 +33,19 @@ def variants(epochs: int) -> dict[str, Mapping[str, Any]]:
 
     The rate falls tenfold after each quarter of the longer training.
     """
-    milestones = [(30 * k + 1) / 120 for k in (1, 2, 3)]
-    longer = {"epochs": 4 * epochs // 3, "learning_rate.milestones": milestones}
+    longer = {"epochs": 4 * epochs // 3, "learning_rate.milestones": _every_thirty(120)}
     return {
         CONSTANT: {"depth.enabled": False},
         STOCHASTIC: {},
         LONGER_CONSTANT: {"depth.enabled": False, **longer},
         LONGER_STOCHASTIC: longer,
     }
+
+
+def _every_thirty(epochs: int) -> list[float]:
+    """Return the shares of training after which the rate falls: 30, 60, ... epochs."""
+    # Between two epochs, where a rounded product cannot reach the next one.
+    return [(drop + 0.5) / epochs for drop in range(30, epochs, 30)]
 
 
 def run(experiment: Experiment, context: Context) -> Outcome:
@@ -82,7 +87,7 @@ IMAGENET: dict[str, Any] = {
     "data.image_size": 224,
     "data.shift": 0,
     "data.normalization": "channel",
-    "learning_rate.milestones": [31 / 90, 61 / 90],
+    "learning_rate.milestones": _every_thirty(90),
     "epochs": 90,
 }
 
@@ -97,6 +102,7 @@ SMALL = {
     "evaluate_every": 2,
     "checkpoint_every": 2,
     "loggers": [],
+    "threads": 1,
 }
 
 PROFILES: dict[Profile, Experiment] = {
