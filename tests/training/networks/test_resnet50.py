@@ -38,6 +38,13 @@ def test_a_head_of_another_number_of_classes_begins_anew(plain, saved):
     assert all(torch.equal(state[name], expected[name]) for name in expected if name[:3] != "fc.")
 
 
+def test_grey_images_are_seen_as_colour_images_without_colour(plain, saved):
+    model = resnet50(7, in_channels=1, weights=saved).eval()
+    grey = IMAGES[:, :1]
+    torch.testing.assert_close(model(grey), plain(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+    assert resnet50(7, in_channels=5).conv1.weight.shape == (64, 5, 7, 7)
+
+
 def test_from_a_name(plain, monkeypatch):
     names = []
 
@@ -67,7 +74,7 @@ def test_weights_that_are_not_there(tmp_path, monkeypatch):
 
 def test_weights_of_another_network(tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "linear.pt")
-    with pytest.raises(sd.InvalidArgument, match="which has no fc.weight"):
+    with pytest.raises(sd.InvalidArgument, match="which has no conv1.weight or fc.weight"):
         resnet50(weights=str(tmp_path / "linear.pt"))
     smaller = torchvision.models.resnet18()
     torch.save(smaller.state_dict(), tmp_path / "resnet18.pt")

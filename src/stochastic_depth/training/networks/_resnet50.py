@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from torch import Tensor
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
 from torchvision.models import ResNet, ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
 
@@ -13,17 +14,23 @@ from ..._checks import fail, nearest
 from ..._errors import DataError
 from ._dropout import add_dropout
 
-HEAD = ("fc.weight", "fc.bias")
+FIRST, HEAD = "conv1.weight", ("fc.weight", "fc.bias")
 
 
 def resnet50(
-    num_classes: int = 1000, *, weights: str | None = None, dropout: float = 0.0
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    *,
+    weights: str | None = None,
+    dropout: float = 0.0,
 ) -> ResNet:
     """Build a ResNet-50: 16 bottlenecks, of which 0, 3, 7 and 13 have a projection.
 
     Args:
         num_classes: of the head. A pretrained head of another number is left out, and the
             head begins at random.
+        in_channels: of the images. Pretrained filters are summed over colours for grey
+            images, and repeated for more than three channels, as timm does it.
         weights: None begins at random; else the path of a state dict of torchvision's
             ResNet-50, or one of torchvision's names, such as `"IMAGENET1K_V2"`, which are
             downloaded. Those expect images normalized per channel.
@@ -48,11 +55,22 @@ def resnet50(
         14.71
     """
     model = torchvision_resnet50(num_classes=num_classes)
+    if in_channels != model.conv1.in_channels:
+        model.conv1 = _first_convolution(model.conv1, in_channels)
     if weights is not None:
         _load(model, _read(weights), weights)
     if dropout:
         add_dropout(model, dropout)
     return model
+
+
+def _first_convolution(like: nn.Conv2d, in_channels: int) -> nn.Conv2d:
+    size, stride, padding = like.kernel_size, like.stride, like.padding
+    width = like.out_channels
+    conv = nn.Conv2d(in_channels, width, size, stride, padding, bias=False)  # type: ignore[arg-type]
+    # As torchvision initializes all its convolutions.
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
 
 
 def _read(weights: str) -> Mapping[str, Tensor]:
@@ -78,14 +96,15 @@ def _read(weights: str) -> Mapping[str, Tensor]:
 
 
 def _load(model: ResNet, state: Mapping[str, Tensor], source: str) -> None:
-    """Load everything, and the head if it is of as many classes."""
+    """Load everything; the head if it is of as many classes, the first filters adapted."""
     requirement = "a state dict of torchvision's ResNet-50"
-    if not isinstance(state, Mapping) or not set(HEAD) <= state.keys():
-        raise fail("weights", requirement, f"{source}, which has no {HEAD[0]}")
+    if not isinstance(state, Mapping) or not {FIRST, *HEAD} <= state.keys():
+        raise fail("weights", requirement, f"{source}, which has no {FIRST} or {HEAD[0]}")
     same = state[HEAD[0]].shape == model.fc.weight.shape
-    fresh = {} if same else {name: model.state_dict()[name] for name in HEAD}
+    changed = {} if same else {name: model.state_dict()[name] for name in HEAD}
+    changed[FIRST] = adapt_input_conv(model.conv1.in_channels, state[FIRST])
     try:
-        model.load_state_dict({**state, **fresh})
+        model.load_state_dict({**state, **changed})
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise fail("weights", requirement, f"{source}: {reason}") from error
