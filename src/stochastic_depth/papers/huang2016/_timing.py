@@ -81,7 +81,11 @@ def figure(name: str, data: pl.DataFrame) -> Figure:
     """Return the figure of `rounds`: each round as a point, the ideal as a tick."""
     base = alt.Chart(data).encode(y=alt.Y("network:N", title=None))
     points = base.mark_point().encode(
-        x=alt.X("ratio:Q", title="step over step at constant depth", scale=alt.Scale(zero=False))
+        x=alt.X(
+            "ratio:Q",
+            title="step over step at constant depth",
+            scale=alt.Scale(zero=False, padding=20),
+        )
     )
     ideal = base.mark_tick(color="#d55e00", thickness=3, size=24).encode(x="ideal:Q")
     caption = (

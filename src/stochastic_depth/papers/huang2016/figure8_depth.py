@@ -59,8 +59,9 @@ def _figure(data: pl.DataFrame) -> Figure:
         x=alt.X("depth:O", title="layers", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("last:O", title="survival probability of the last block", sort="descending"),
     )
-    colour = alt.Color("test_error:Q", title="test error, %", scale=alt.Scale(scheme="viridis"))
-    text = base.mark_text(color="#ffffff").encode(text=alt.Text("test_error:Q", format=".1f"))
+    pale = alt.Scale(range=["#eaf3fa", "#56b4e9"])  # numbers are written on it
+    colour = alt.Color("test_error:Q", title="test error, %", scale=pale)
+    text = base.mark_text().encode(text=alt.Text("test_error:Q", format=".1f"))
     chart = alt.LayerChart(layer=[base.mark_rect().encode(color=colour), text])
     caption = "Test error in per cent, mean of the seeds."
     return Figure("figure8_depth", "Error by depth and survival", caption, caption, chart)

@@ -71,7 +71,8 @@ def _figure(data: pl.DataFrame) -> Figure:
     )
     colour = alt.Color("schedule:N", scale=alt.Scale(domain=[CONSTANT, LINEAR, UNIFORM]))
     y = alt.Y("test_error:Q", title="test error, %", scale=alt.Scale(zero=False))
-    x = alt.X("last:Q", title="survival probability of the last block")
+    last = alt.Scale(domain=[0, 1])
+    x = alt.X("last:Q", title="survival probability of the last block", scale=last)
     constant = pl.col("schedule") == CONSTANT
     lines = alt.Chart(means.filter(~constant).sort("last")).encode(x=x, color=colour)
     level = alt.Chart(means.filter(constant)).encode(y=y, color=colour)
