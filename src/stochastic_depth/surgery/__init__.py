@@ -6,6 +6,7 @@ which mistakes that rules out.
 
 from ._apply import apply
 from ._controller import DroppedGrads, Ranks
+from ._depth_check import DepthCheck, depth_check
 from ._extract import extract
 from ._find import find_blocks
 from ._gating import GatedModel, gated, gating
@@ -19,6 +20,9 @@ __all__ = [
     "Plan",
     "find_blocks",
     "plan",
+    # look at its depth
+    "DepthCheck",
+    "depth_check",
     # put gates on, and hold them
     "Handle",
     "apply",

@@ -18,7 +18,8 @@ class Classification:
     Attributes:
         verdict: explosion, stable or identity; undecided if the exponent is not known well
             enough to tell.
-        exponent: s in ||h_L - h_0|| / ||h_0|| ~ L^s; None after an overflow.
+        exponent: s in ||h_L - h_0|| / ||h_0|| ~ L^s; None after an overflow, and where
+            nothing changes at all.
         overflow: (depth of the network, layer) where numbers first overflowed; None if
             they did not.
     """
@@ -31,6 +32,8 @@ class Classification:
         if self.overflow is not None:
             depth, layer = self.overflow
             return f"{self.verdict}: overflow in layer {layer} of the network of depth {depth}"
+        if self.exponent is None:
+            return f"{self.verdict}: the branches contribute nothing"
         return f"{self.verdict}: the relative change grows as L^s, s = {self.exponent}"
 
 
@@ -42,7 +45,7 @@ def classify(
     The exponent is the slope of the mean of log10( ||h_L - h_0|| / ||h_0|| ) in log10 L,
     with a confidence interval from the spread over repetitions. The networks are called
     stable if the interval lies within `margin` of 0, an explosion if it lies above, the
-    identity if it lies below.
+    identity if it lies below, or if some network changes nothing at all.
 
     Args:
         change: measures a network of a given depth, from `relative_change`; repetitions
@@ -76,6 +79,8 @@ def classify(
         if (measured.overflow > 0).any():
             layer = int(measured.overflow[measured.overflow > 0].min())
             return Classification("explosion", None, (depth, layer))
+        if (measured.log10 == -math.inf).any():
+            return Classification("identity", None)
         mean, error = _mean_and_error(measured)
         places.append(math.log10(depth))
         means.append(mean)

@@ -86,7 +86,8 @@ class Anatomy:
             _record(index, unit, branches, transitions, flops)
             for index, (unit, branches) in enumerate(governed)
         )
-        share = None if flops is None else sum(block.cost for block in blocks) / flops([""])
+        total = None if flops is None else flops([""])
+        share = sum(block.cost for block in blocks) / total if total else None
         return cls(found, granularity, governed, blocks, share)
 
     @property
