@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+PARTIAL = ".partial"
+
 
 @contextmanager
 def atomic_write(path: Path, *, keep: Path | None = None) -> Iterator[IO[bytes]]:
@@ -20,14 +22,18 @@ def atomic_write(path: Path, *, keep: Path | None = None) -> Iterator[IO[bytes]]
     Yields:
         A file open for writing.
     """
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
+    temporary = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # on a full disk, what is left of it is room
+        raise
     if keep is not None and path.exists():
         # The old file gets its second name first: `path` exists at every moment.
-        link = path.with_name(f".{keep.name}.partial")
+        link = path.with_name(f".{keep.name}{PARTIAL}")
         link.unlink(missing_ok=True)
         link.hardlink_to(path)
         link.replace(keep)
@@ -39,6 +45,11 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def leftovers(directory: Path) -> Iterator[Path]:
+    """Yield what killed processes left of files that they were writing, at any depth."""
+    yield from directory.rglob(f".*{PARTIAL}")
 
 
 def _sync_directory(directory: Path) -> None:

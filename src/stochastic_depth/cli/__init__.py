@@ -19,6 +19,7 @@ VERBS = {
     "plan": "show what stochastic depth does to a model, and what it saves",
     "train": "train a network, or go on with its training",
     "compare": "train variants over several seeds and report the difference",
+    "sweep": "train every cell of a grid, here or on a cluster",
     "report": "make the page and the pictures of runs that are there already",
     "validate": "check a configuration and say what training it would do",
     "reproduce": "reproduce a figure or table of a paper",
@@ -76,7 +77,8 @@ def _options(function: Any, arguments: list[str]) -> dict[str, Any]:
     parser.add_function_arguments(function, skip={"config"})
     runs = "config" in signature(function).parameters
     short = _switches(function) | (SHORT if runs else {})
-    arguments = [_in_full(argument, short) for argument in _named(function, arguments)]
+    arguments = _spread(function, _named(function, arguments))
+    arguments = [_in_full(argument, short) for argument in arguments]
     if not runs:
         return parser.instantiate(parse(parser, arguments)).as_dict()
 
@@ -96,6 +98,20 @@ def _named(function: Any, arguments: list[str]) -> list[str]:
     words = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
     subject = words if several else words[:1]
     return [f"{option}={word}" for word in subject] + arguments[len(subject) :]
+
+
+def _spread(function: Any, arguments: list[str]) -> list[str]:
+    """Return one option per word where several words may follow one: `--grid A B`."""
+    parameters = signature(function).parameters.items()
+    several = {f"--{name}" for name, p in parameters if p.annotation == list[str]}
+    spread: list[str] = []
+    option = ""
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in several else ""
+        if option != argument:
+            spread.append(f"{option}+={argument}" if option else argument)
+    return spread
 
 
 def _switches(function: Any) -> dict[str, str]:

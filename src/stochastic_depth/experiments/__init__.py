@@ -1,8 +1,9 @@
-"""Running many: variants against each other over several seeds, and the record of a run."""
+"""Running many: variants against each other, grids of them, and the record of a run."""
 
 from ._compare import compare
 from ._comparison import Comparison
 from ._configuration import differing_fields
+from ._grid import parse_grid
 from ._measures import (
     EPOCH_SECONDS,
     LIVE_COST,
@@ -18,6 +19,8 @@ from ._plan import Plan
 from ._record import BlockRecord, RunRecord, Summary
 from ._results import results
 from ._statistics import LEAST_SEEDS_FOR_P, PairedDifference, Spread
+from ._sweep import sweep
+from ._sweep_tables import Sweep
 from ._variants import CONSTANT_AGAINST_STOCHASTIC, parse_variant
 
 __all__ = [
@@ -39,8 +42,11 @@ __all__ = [
     "RunRecord",
     "Spread",
     "Summary",
+    "Sweep",
     "compare",
     "differing_fields",
+    "parse_grid",
     "parse_variant",
     "results",
+    "sweep",
 ]

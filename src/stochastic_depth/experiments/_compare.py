@@ -1,24 +1,22 @@
 """Train variants of one recipe against each other, seed by seed."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from .._checks import count, fail
-from .._errors import DataError
-from ..training import RunConfig, train
+from ..training import RunConfig, override, train
+from ._carry_out import carry_out, share_out
 from ._comparison import Comparison
-from ._jobs import Job, all_jobs
+from ._jobs import all_jobs, by_name
 from ._notes import changes_to_recipe, notes_on
-from ._plan import PLAN_FILE, Plan
+from ._plan import Plan
 from ._processes import RunOne, run_all
-from ._progress import Progress
-from ._variants import check_variants, override
+from ._variants import check_variants
 
 
 def compare(
@@ -63,13 +61,8 @@ def compare(
     plan = _plan(config, variants, seeds, processes, command)
     base = replace(config, threads=plan.threads)
     configs = {name: override(base, fields) for name, fields in variants.items()}
-    todo = [job for job in all_jobs(configs, seeds, out, command) if not job.is_done()]
-    out.mkdir(parents=True, exist_ok=True)
-    plan.write(out / PLAN_FILE)
-    with Progress(todo, console or Console(stderr=True)) as progress:
-        failures = run_all(todo, run_one, plan.processes, progress)
-    replace(plan, failures=failures).write(out / PLAN_FILE)
-    _check_any(todo, failures, out)
+    jobs = list(all_jobs(configs, seeds, by_name(out), command))
+    carry_out(plan, jobs, out, partial(run_all, run_one=run_one, processes=plan.processes), console)
     return Comparison.read(out)
 
 
@@ -81,28 +74,17 @@ def _plan(
     command: str,
 ) -> Plan:
     """Return what is to be done, the cores shared out among the runs of one time."""
-    runs = len(variants) * len(seeds)
-    if processes is None:
-        one_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
-        processes = 1 if one_gpu else min(_cores(), runs)
-    processes = count("processes", processes)
+    processes, threads = share_out(config, len(variants) * len(seeds), processes)
     return Plan(
         name=config.name,
         variants=variants,
         seeds=tuple(seeds),
         processes=processes,
-        threads=config.threads or max(1, _cores() // processes),
+        threads=threads,
         command=command,
         changes=changes_to_recipe(config),
         notes=notes_on(config),
     )
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:
@@ -112,10 +94,3 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         count("seeds", seed, least=0)
     if len(set(seeds)) < len(seeds):
         raise fail("seeds", "distinct", list(seeds))
-
-
-def _check_any(todo: Sequence[Job], failures: Mapping[str, str], out: Path) -> None:
-    """Refuse to report on nothing at all."""
-    if failures and not any(out.rglob("run.json")):
-        key, failure = next(iter(failures.items()))
-        raise DataError(f"Of {len(todo)} runs none began. {key}: {failure}")

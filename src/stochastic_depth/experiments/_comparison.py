@@ -99,9 +99,11 @@ class Comparison:
         known = [value for value in values if value is not None]
         return Spread.of(known) if known else None
 
-    def difference(self, variant: str, measure: Measure) -> PairedDifference | None:
-        """Return `baseline - variant` over the seeds that both have finished."""
-        pairs = self._pairs(variant, measure)
+    def difference(
+        self, variant: str, measure: Measure, against: str | None = None
+    ) -> PairedDifference | None:
+        """Return `against - variant`, by default `baseline - variant`, over their common seeds."""
+        pairs = self._pairs(variant, measure, against)
         return PairedDifference.between(*zip(*pairs.values(), strict=True)) if pairs else None
 
     def ratio(self, variant: str, measure: Measure) -> Spread | None:
@@ -116,8 +118,10 @@ class Comparison:
             first.setdefault(run.variant, run.config)
         return differing_fields(*first.values())
 
-    def _pairs(self, variant: str, measure: Measure) -> dict[int, tuple[float, float]]:
-        base, other = self.finished(self.baseline), self.finished(variant)
+    def _pairs(
+        self, variant: str, measure: Measure, against: str | None = None
+    ) -> dict[int, tuple[float, float]]:
+        base, other = self.finished(against or self.baseline), self.finished(variant)
         both = {seed: (measure(base[seed]), measure(other[seed])) for seed in base.keys() & other}
         return {
             seed: (a, b) for seed, (a, b) in sorted(both.items()) if a is not None and b is not None

@@ -1,12 +1,12 @@
 """The runs a comparison consists of, and which of them are still to be done."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .._errors import RunDirectoryInUse
 from ..training import RunConfig
-from ._configuration import differing_fields
+from ._configuration import differing_fields, identity
 from ._record import RunRecord
 
 LOGS = "logs"
@@ -19,29 +19,21 @@ class Job:
     Args:
         variant: Name of the variant.
         config: Of the run, seed and all.
-        top: Directory of the comparison.
+        directory: Where the run is recorded.
+        log: Where what the run prints is kept.
         command: The command line that asked for it.
     """
 
     variant: str
     config: RunConfig
-    top: Path
+    directory: Path
+    log: Path
     command: str = ""
 
     @property
     def key(self) -> str:
         """Name of the run within the comparison."""
         return f"{self.variant}/seed-{self.config.seed}"
-
-    @property
-    def directory(self) -> Path:
-        """Where the run is recorded."""
-        return self.top / self.key
-
-    @property
-    def log(self) -> Path:
-        """Where what the run prints is kept."""
-        return self.top / LOGS / f"{self.variant}-seed-{self.config.seed}.txt"
 
     def is_done(self) -> bool:
         """Return whether the run has finished before.
@@ -62,8 +54,32 @@ class Job:
         return record.status == "finished"
 
 
+Place = Callable[[str, RunConfig], tuple[Path, Path]]
+"""From a variant and a configuration to the directory and the log of the run."""
+
+
+def by_name(top: Path) -> Place:
+    """Return the layout of a comparison: `TOP/VARIANT/seed-K/`, for people to look into."""
+
+    def place(variant: str, config: RunConfig) -> tuple[Path, Path]:
+        seed = f"seed-{config.seed}"
+        return top / variant / seed, top / LOGS / f"{variant}-{seed}.txt"
+
+    return place
+
+
+def by_identity(top: Path) -> Place:
+    """Return the layout of a sweep: `TOP/runs/IDENTITY/`, whatever else is swept there."""
+
+    def place(variant: str, config: RunConfig) -> tuple[Path, Path]:
+        name = identity(config.to_mapping())
+        return top / "runs" / name, top / LOGS / f"{name}.txt"
+
+    return place
+
+
 def all_jobs(
-    configs: Mapping[str, RunConfig], seeds: Sequence[int], top: Path, command: str = ""
+    configs: Mapping[str, RunConfig], seeds: Sequence[int], place: Place, command: str = ""
 ) -> Iterator[Job]:
     """Yield every run, the variants of one seed next to each other.
 
@@ -75,4 +91,5 @@ def all_jobs(
         for name in names if turn % 2 == 0 else reversed(names):
             config = configs[name]
             data = replace(config.data, split_seed=config.data.split_seed + seed)
-            yield Job(name, replace(config, seed=seed, data=data), top, command)
+            config = replace(config, seed=seed, data=data)
+            yield Job(name, config, *place(name, config), command)

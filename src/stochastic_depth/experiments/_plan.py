@@ -1,7 +1,7 @@
-"""What a comparison was asked for and what became of it: compare.json."""
+"""What a comparison or a sweep was asked for and what became of it: compare.json."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ PLAN_FILE = "compare.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What `compare` was asked for.
+    """What `compare` or `sweep` was asked for.
 
     Args:
         name: Name of the recipe.
@@ -26,6 +26,7 @@ class Plan:
         command: The command line that asked for it.
         changes: Fields in which the command line changed the recipe.
         notes: What is known about this recipe beyond these runs, in Markdown.
+        grid: Values of each axis, where the variants are the cells of a grid.
         failures: What went wrong, by `variant/seed-k`.
     """
 
@@ -37,6 +38,7 @@ class Plan:
     command: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod

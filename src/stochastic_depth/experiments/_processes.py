@@ -4,7 +4,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,15 +24,15 @@ RunOne: TypeAlias = Callable[..., Any]
 
 
 def run_all(
-    jobs: Sequence[Job], run_one: RunOne, processes: int, progress: Progress
+    jobs: Sequence[Job], progress: Progress, *, run_one: RunOne, processes: int
 ) -> dict[str, str]:
     """Do the jobs, at most `processes` at a time; leave no process behind, whatever happens.
 
     Args:
         jobs: Started in this order.
+        progress: Is told of every start, epoch and end.
         run_one: Does one run.
         processes: Greatest number of runs at a time.
-        progress: Is told of every start, epoch and end.
 
     Returns:
         What went wrong, by the key of the job; empty when nothing did.
@@ -59,7 +58,6 @@ def run_all(
 
 
 def _start(job: Job, run_one: RunOne) -> BaseProcess:
-    job.log.parent.mkdir(parents=True, exist_ok=True)
     process = _context().Process(target=_child, args=(run_one, job), name=job.key)
     process.start()
     return process
@@ -79,12 +77,18 @@ def _child(run_one: RunOne, job: Job) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what becomes of its runs.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    do(run_one, job)
+
+
+def do(run_one: RunOne, job: Job) -> None:
+    """Do one run; what it prints goes to its log, from this process for good."""
     # Nothing the libraries have made is garbage. Searching it once takes as long as several
     # epochs of a small network, and would be charged to whichever variant it hits.
     gc.freeze()
+    job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("a", encoding="utf-8") as output:
-        os.dup2(output.fileno(), sys.stdout.fileno())
-        os.dup2(output.fileno(), sys.stderr.fileno())
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     run_one(job.config, job.directory, variant=job.variant, command=job.command, progress=False)
 
 
@@ -108,7 +112,8 @@ def _failure(job: Job, process: BaseProcess) -> str:
 
 
 def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = log.read_text(encoding="utf-8") if log.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else f"ended without a word; see {log}"
 
 

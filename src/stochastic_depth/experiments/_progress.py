@@ -16,7 +16,6 @@ class Progress:
 
     Args:
         jobs: The runs to do.
-        done: How many others were found finished.
         console: Where to draw; nothing moves where it is not a terminal.
     """
 
@@ -32,8 +31,11 @@ class Progress:
             console=console,
             transient=True,
         )
-        self._total = self._bars.add_task("all runs", total=sum(self._lengths.values()))
-        self._tasks: dict[str, TaskID] = {}
+        self._total = self._bars.add_task(
+            f"{len(self._lengths)} runs", total=sum(self._lengths.values())
+        )
+        self._tasks: dict[str, TaskID] = {}  # of the runs that are known to have begun
+        self._ended = self._failed = 0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -57,14 +59,21 @@ class Progress:
         """Move the bars to the epochs that the runs have recorded."""
         for job in jobs:
             self._epochs[job.key] = epochs_recorded(job)
-            self._bars.update(self._tasks[job.key], completed=self._epochs[job.key])
+            if job.key in self._tasks:
+                self._bars.update(self._tasks[job.key], completed=self._epochs[job.key])
         self._bars.update(self._total, completed=sum(self._epochs.values()))
 
     def ended(self, job: Job, failure: str) -> None:
         """Take the bar away and leave a line."""
         self.look([job])
         self._epochs[job.key] = job.config.epochs
-        self._bars.remove_task(self._tasks.pop(job.key))
+        if job.key in self._tasks:
+            self._bars.remove_task(self._tasks.pop(job.key))
+        self._ended += 1
+        self._failed += bool(failure)
+        failed = f", {self._failed} failed" if self._failed else ""
+        description = f"{self._ended} of {len(self._lengths)} runs{failed}"
+        self._bars.update(self._total, description=description)
         outcome = f"failed: {failure}" if failure else "finished"
         self._bars.console.print(f"{job.key} {outcome}", markup=False, highlight=False)
 

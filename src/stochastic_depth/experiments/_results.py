@@ -44,7 +44,7 @@ def results(comparison: Comparison) -> dict[str, Any]:
     return {
         "name": comparison.name,
         "baseline": comparison.baseline,
-        "decided_by": _name(comparison.test_error),
+        "decided_by": name_of(comparison.test_error),
         "runs": {run.key: run.summary and asdict(run.summary) for run in comparison.runs},
         "failures": comparison.failures,
         "variants": {
@@ -63,7 +63,8 @@ def results(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _name(measure: Measure) -> str:
+def name_of(measure: Measure) -> str:
+    """Return the name of a measure in tables for programs."""
     return next(name for name, other in MEASURES.items() if other is measure)
 
 

@@ -1,15 +1,10 @@
 """Variants of a recipe: a name, and the fields it overrides."""
 
 import shlex
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .._checks import fail
-from ..training import RunConfig, load
 from ._jobs import LOGS
 
 # What a reader wants to know first: is it better than not doing it?
@@ -41,22 +36,6 @@ def parse_variant(text: str) -> tuple[str, dict[str, str]]:
     if not name or "=" in name or not all(f and v for f, v in overrides.items()):
         raise fail("--variant", requirement, repr(text), remedy)
     return name, overrides
-
-
-def override(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
-    """Return `config` with some fields replaced, checked like any recipe.
-
-    Args:
-        config: The configuration to start from.
-        overrides: New values by dotted field.
-
-    Raises:
-        InvalidArgument: No such field, or a value out of range.
-    """
-    with tempfile.TemporaryDirectory() as directory:
-        recipe = Path(directory) / "recipe.yaml"
-        recipe.write_text(yaml.safe_dump(config.to_mapping()), encoding="utf-8")
-        return load(recipe, overrides)
 
 
 def check_variants(variants: Mapping[str, Mapping[str, Any]]) -> None:

@@ -4,6 +4,16 @@ from ._figure import Figure
 from ._figures import figures
 from ._page import page, write_page
 from ._summary import Verdict, verdicts
+from ._sweep import print_sweep
 from ._terminal import print_comparison
 
-__all__ = ["Figure", "Verdict", "figures", "page", "print_comparison", "verdicts", "write_page"]
+__all__ = [
+    "Figure",
+    "Verdict",
+    "figures",
+    "page",
+    "print_comparison",
+    "print_sweep",
+    "verdicts",
+    "write_page",
+]

@@ -1,0 +1,55 @@
+"""`sdepth sweep`: every cell of a grid, over several seeds, here or on a cluster."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from .. import experiments, reports, training
+
+
+def sweep(
+    config: training.RunConfig,
+    grid: list[str],
+    out: Path,
+    on: Literal["local", "ray"] = "local",
+    processes: int | None = None,
+    address: str | None = None,
+) -> int:
+    """Train every cell of a grid over several seeds, and tabulate the results.
+
+    A field is named in full or by its last part; a range includes both ends. A run is known
+    by the hash of its resolved configuration: the same command, also with a larger grid, does
+    what is missing and goes on with what was broken off. Failed runs are listed with their
+    error, and the rest goes on. Writes runs.csv, cells.csv and contrasts.csv; `sdepth report`
+    makes the page.
+
+    Example: sdepth sweep demo_digits --grid schedule=uniform,linear,sense
+    budget=0.5:1.0:0.1 seed=0:4 --out runs/sweep
+
+    Args:
+        config: the recipe.
+        grid: axes FIELD=VALUE,VALUE or FIELD=FIRST:LAST:STEP.
+        out: directory of the runs and the tables.
+        on: processes of this machine, or tasks of Ray.
+        processes: runs at a time on this machine; by default one per core.
+        address: of a Ray cluster; by default one is started on this machine.
+
+    Returns:
+        0, or 1 if a run failed.
+    """
+    swept = experiments.sweep(
+        config,
+        experiments.parse_grid(grid),
+        out,
+        on=on,
+        processes=processes,
+        address=address,
+        command=shlex.join(["sdepth", *sys.argv[1:]]),
+    )
+    console = Console()
+    reports.print_sweep(swept, console)
+    console.print(f"Written to {out}", soft_wrap=True, markup=False, highlight=False)
+    return int(bool(swept.comparison.failures))
