@@ -24,12 +24,23 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write `checkpoint` to `path`."""
+        """Write `checkpoint` to `path`.
+
+        Raises:
+            CheckpointError: it cannot be written; the one before it stays.
+        """
         path = Path(path)
-        path.parent.mkdir(exist_ok=True)
         keep = path.with_name(PREVIOUS) if path.name == LAST else None
-        with atomic_write(path, keep=keep) as file:
-            torch.save(checkpoint, file)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            with atomic_write(path, keep=keep) as file:
+                torch.save(checkpoint, file)
+        except (OSError, RuntimeError) as error:  # RuntimeError is what torch makes of the former
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise CheckpointError(
+                f"{path} cannot be written ({reason}). The checkpoint before it stays: see to "
+                "the disk, and train in this directory again to go on from there."
+            ) from error
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True

@@ -10,7 +10,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from .._errors import RunDirectoryInUse
-from .._files import write_text
+from .._files import leftovers, write_text
 from ._config import RunConfig
 
 LOCK = ".lock"
@@ -40,7 +40,8 @@ class RunDirectory:
         if (self.path / "config.yaml").exists():
             self._check_same(config)
             return True
-        if any(path.name != LOCK for path in self.path.iterdir()):
+        unfinished = set(leftovers(self.path))
+        if any(path.name != LOCK and path not in unfinished for path in self.path.iterdir()):
             raise RunDirectoryInUse(
                 f"{self.path} must be empty or hold a run; it holds other files. "
                 "Pass another directory."
@@ -63,6 +64,8 @@ class RunDirectory:
         except Timeout as error:
             raise RunDirectoryInUse(self._busy()) from error
         try:
+            for path in leftovers(self.path):
+                path.unlink()
             if not self.holds(config):
                 text = yaml.safe_dump(config.to_mapping(), sort_keys=False)
                 write_text(self.path / "config.yaml", text)

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from . import _record
-from ._checkpoint_io import newest
+from ._checkpoint_io import LAST, PREVIOUS, newest
 from ._config import RunConfig
 from ._directory import RunDirectory
 from ._fit import fit
@@ -64,6 +64,9 @@ def _run(
     prepared: Prepared, run: RunDirectory, *, variant: str | None, command: str, progress: bool
 ) -> None:
     checkpoint = newest(run.checkpoints)
+    if checkpoint == run.checkpoints / PREVIOUS:
+        # The last one is damaged: it must not take the place of the good one before it.
+        (run.checkpoints / LAST).unlink(missing_ok=True)
     record = _record.opening(prepared, run.read_run(), variant=variant, command=command)
     run.write_run(record)
     try:
@@ -75,7 +78,11 @@ def _run(
         code = 128 + signal.SIGTERM if isinstance(leaving, SIGTERMException) else leaving.code
         raise SystemExit(code) from leaving
     except Exception as error:
-        run.write_run(record | {"status": "failed", "error": str(error), "finished": _record.now()})
+        failed = record | {"status": "failed", "error": str(error), "finished": _record.now()}
+        try:
+            run.write_run(failed)
+        except OSError as unwritten:  # a full disk: what went wrong first is what is said
+            error.add_note(f"Nor could this be recorded: {unwritten}")
         raise
     summary = _record.summary(recorder.history, recorder.depth, score)
     run.write_run(record | {"status": "finished", "finished": _record.now(), "summary": summary})
