@@ -8,11 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import vl_convert
-
 from .._files import atomic_write
 from .._provenance import hardware, versions
-from ..reports import Figure
 from ._artefact import Artefact, Context, Outcome, Profile
 
 
@@ -50,7 +47,7 @@ class Result:
         text = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
         contents = {
             "data.parquet": _parquet(self.outcome),
-            "figure.html": _html(figure).encode(),
+            "figure.html": figure.html().encode(),
             "figure.svg": figure.svg().encode(),
             "figure.png": figure.png(),
             "result.json": f"{text}\n".encode(),
@@ -102,8 +99,3 @@ def _parquet(outcome: Outcome) -> bytes:
     buffer = io.BytesIO()
     outcome.data.write_parquet(buffer)
     return buffer.getvalue()
-
-
-def _html(figure: Figure) -> str:
-    """Return an interactive page that needs no network."""
-    return vl_convert.vegalite_to_html(figure._alone(), bundle=True)

@@ -1,4 +1,4 @@
-"""A chart with its words, and the three forms it leaves the house in."""
+"""A chart with its words, and the forms it leaves the house in."""
 
 import re
 from collections.abc import Mapping
@@ -52,6 +52,10 @@ class Figure:
     def png(self) -> bytes:
         """Return the pixels of `svg`, at twice its size."""
         return vl_convert.vegalite_to_png(self._alone(), scale=2)
+
+    def html(self) -> str:
+        """Return `svg` as a page of its own that answers the pointer and needs no network."""
+        return vl_convert.vegalite_to_html(self._alone(), bundle=True)
 
     def save(self, directory: str | Path) -> list[Path]:
         """Write `NAME.svg` and `NAME.png`; no browser is needed.

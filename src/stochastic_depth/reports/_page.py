@@ -36,11 +36,28 @@ def write_page(comparison: Comparison, path: str | Path) -> Path:
     Returns:
         The path.
     """
-    path = Path(path)
+    return write_whole(page(comparison), Path(path))
+
+
+def write_whole(text: str, path: Path) -> Path:
+    """Write a page; an earlier one is replaced whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(page(comparison), encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     return partial.replace(path)
+
+
+def furniture(pictures: Sequence[Figure]) -> dict[str, Any]:
+    """Return what every page needs besides its words: style, scripts and drawings."""
+    return {
+        "style": TEMPLATES.get_template("page.css").render(colours=_colours()),
+        "script": TEMPLATES.get_template("page.js").render(),
+        "specifications": _specifications(pictures),
+        "library": _library(),
+        "stills": {figure.name: figure.still() for figure in pictures},
+        "version": version("stochastic-depth"),
+        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
 
 
 def page(comparison: Comparison) -> str:
@@ -55,11 +72,7 @@ def page(comparison: Comparison) -> str:
         "leading": next((figure for figure in pictures if figure.name == "seeds"), None),
         "figures": [figure for figure in pictures if figure.name != "seeds"],
         "configurations": _configurations(comparison),
-        "style": TEMPLATES.get_template("page.css").render(colours=_colours()),
-        "script": TEMPLATES.get_template("page.js").render(),
-        "specifications": _specifications(pictures),
-        "library": _library(),
-        "stills": {figure.name: figure.still() for figure in pictures},
+        **furniture(pictures),
     }
     return TEMPLATES.get_template("page.html.j2").render(context)
 
@@ -74,8 +87,6 @@ def _words(comparison: Comparison) -> dict[str, Any]:
         "changes": _changes(plan.changes) if plan else "",
         "unfinished": _unfinished(comparison),
         "command": plan.command if plan and plan.command else first.command,
-        "version": version("stochastic-depth"),
-        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
 
 

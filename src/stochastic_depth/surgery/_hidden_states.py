@@ -1,13 +1,18 @@
 """Record the hidden states between the blocks of a model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .._errors import Unsupported
+from .._typing import Gates
+from ._find import find_blocks
+from ._gating import gating
 from ._pass import first_tensor
 from .finding import Block
 
@@ -43,6 +48,32 @@ def recording(model: nn.Module, blocks: Sequence[Block]) -> Iterator[list[Passag
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def block_gradients(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    gates: Gates,
+) -> Float[Tensor, "modules+1 N"]:
+    """Return the squared norm of the loss gradient before and after each block, per sample.
+
+    Row 0 belongs to what the first block is given, row l to what the l-th returns.
+
+    Args:
+        model: in evaluation mode.
+        x: input, N samples.
+        y: targets.
+        loss: scalar; samples must not meet in it other than in a sum or a mean.
+        gates: shape (L,) or (L, N).
+    """
+    leaf = x.detach().clone().requires_grad_(x.is_floating_point())
+    with gating(model, gates), recording(model, find_blocks(model)) as passages:
+        slope = loss(model(leaf), y)
+    states = [passages[0][0], *(after for _, after in passages)]
+    gradients = torch.autograd.grad(slope, states)
+    return torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
 
 
 def stages(passages: Sequence[Passage]) -> list[list[int]]:

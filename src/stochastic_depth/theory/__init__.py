@@ -26,6 +26,7 @@ others. `loss(outputs, y)` is a scalar, the mean over samples.
 from ._classify import Classification, classify
 from ._convergence import convergence_order
 from ._curvature import Curvature, curvature, regularizer
+from ._diagnosis import Diagnosis, OutputNoise, diagnose
 from ._discrepancies import discrepancies
 from ._estimate import Estimate
 from ._expected_loss import expected_loss
@@ -96,6 +97,10 @@ __all__ = [
     "log_norm_growth",
     "regime",
     "relative_change",
+    # all at once
+    "Diagnosis",
+    "OutputNoise",
+    "diagnose",
     # limits of depth
     "brownian_increments",
     "coarsened",

@@ -14,7 +14,7 @@ async function enliven(chart) {
     const options = { renderer: "svg", actions: false };
     const { view } = await vegaEmbed(chart, specifications[chart.dataset.figure], options);
     views.push(view);
-    view.signal("shown", shown()).run();
+    if (boxes) view.signal("shown", shown()).run();
   } catch (error) {
     console.error(error);
     chart.innerHTML = still;
@@ -36,5 +36,5 @@ if (boxes) {
   boxes.addEventListener("change", () => {
     for (const view of views) view.signal("shown", shown()).run();
   });
-  document.querySelectorAll(".chart").forEach((chart) => observer.observe(chart));
 }
+document.querySelectorAll(".chart").forEach((chart) => observer.observe(chart));

@@ -1,0 +1,102 @@
+"""What each block of a trained network does, from its run directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from .. import gates, theory
+from ..models import VanillaResNet
+from ..surgery import Block, find_blocks, gated
+from ..surgery._hidden_states import block_gradients
+from ..training._restore import Restored, restore
+from ..training.data import Batches, ImageSet, Splits
+
+
+@dataclass(frozen=True, eq=False)
+class RunDiagnosis:
+    """The diagnosis of a run after some step of its training.
+
+    Attributes:
+        restored: the network and its run.
+        images: which images it was made on: test, validation or training.
+        samples: how many of them.
+        masks: gate vectors drawn.
+        blocks: one record per gate.
+        theory: what was found.
+        growth: of the squared gradient norm, from the output back to the first block.
+        predicted_growth: its logarithm by Proposition 1, shape (L+1,); None where that does
+            not apply, as it does to nets y + a d W relu(y) with He weights.
+    """
+
+    restored: Restored
+    images: str
+    samples: int
+    masks: int
+    blocks: tuple[Block, ...]
+    theory: theory.Diagnosis
+    growth: theory.Growth
+    predicted_growth: Float[Tensor, " L1"] | None
+
+
+def diagnose(
+    path: str | Path,
+    *,
+    samples: int = 64,
+    masks: int = 200,
+    seed: int = 0,
+    data_dir: str | None = None,
+) -> RunDiagnosis:
+    """Diagnose the network of a run.
+
+    Made on test images, in evaluation mode: running statistics, weights as they are trained
+    (not their moving average).
+
+    Args:
+        path: a run directory, for its newest checkpoint, or one of its checkpoints.
+        samples: images, at least 2.
+        masks: gate vectors to draw, at least 20.
+        seed: of the choice of images and of the gates.
+        data_dir: where the images are now, if they have moved.
+
+    Raises:
+        CheckpointError: no run or no checkpoint there.
+        InvalidArgument: too few masks.
+        Unsupported: a network that cannot be analysed; the message says why.
+    """
+    restored = restore(path, data_dir)
+    model, splits = restored.prepared.model, restored.prepared.splits
+    name, images = _held_out(splits)
+    x, y = Batches(images, samples, seed).batch(0, 0)
+    blocks, law = find_blocks(model), _law(restored)
+    found = theory.diagnose(
+        gated(model), x, y, cross_entropy, law, masks=masks, generator=gates.stream(seed, 0)
+    )
+    drawn = law.sample(len(x), generator=gates.stream(seed, 1))
+    growth = theory.measured_growth(block_gradients(model, x, y, cross_entropy, drawn))
+    predicted = _predicted(model, law)
+    return RunDiagnosis(restored, name, len(x), masks, blocks, found, growth, predicted)
+
+
+def _law(restored: Restored) -> gates.Law:
+    prepared = restored.prepared
+    if prepared.handle is None:
+        return gates.Deterministic(torch.ones(len(prepared.blocks)))
+    return prepared.handle.law
+
+
+def _held_out(splits: Splits) -> tuple[str, ImageSet]:
+    for name in ("test", "validation"):
+        images: ImageSet = getattr(splits, name)
+        if len(images):
+            return name, images
+    return "training", splits.train
+
+
+def _predicted(model: nn.Module, law: gates.Law) -> Tensor | None:
+    if not isinstance(model, VanillaResNet):
+        return None
+    return theory.predicted_growth(law, model.blocks[0].scale)  # type: ignore[arg-type]

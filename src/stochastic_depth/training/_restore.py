@@ -1,0 +1,77 @@
+"""A trained network and its stochastic depth, back from a run directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._errors import CheckpointError
+from ._checkpoint_io import newest, read
+from ._load import load
+from ._prepare import Prepared, prepare
+
+PREFIX = "model."
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A run as a checkpoint has it.
+
+    Attributes:
+        prepared: the run; its model, in evaluation mode, has the weights of the checkpoint,
+            its handle the survival probabilities.
+        directory: of the run.
+        checkpoint: the file.
+        step: training steps done.
+    """
+
+    prepared: Prepared
+    directory: Path
+    checkpoint: Path
+    step: int
+
+
+def restore(path: str | Path, data_dir: str | None = None) -> Restored:
+    """Return the network of a run with the weights of a checkpoint.
+
+    Args:
+        path: a run directory, for its newest checkpoint, or a file in its `checkpoints/`.
+        data_dir: where the images are now, if they have moved.
+
+    Raises:
+        CheckpointError: no run or no checkpoint there, or one that is damaged.
+        DataError: the images of the run cannot be found.
+    """
+    path = Path(path)
+    directory = path.parent.parent if path.is_file() else path
+    configuration = directory / "config.yaml"
+    if not configuration.is_file():
+        raise CheckpointError(
+            f"{path} must be a run directory or a checkpoint in one; there is no {configuration}."
+        )
+    checkpoint = path if path.is_file() else newest(directory / "checkpoints")
+    if checkpoint is None:
+        raise CheckpointError(f"{path} must hold a checkpoint; it has none yet. Train first.")
+    moved = {} if data_dir is None else {"data.data_dir": data_dir}
+    prepared = prepare(load(configuration, {"accelerator": "cpu"} | moved))
+    state = read(checkpoint)
+    weights = {
+        name.removeprefix(PREFIX): value
+        for name, value in state["state_dict"].items()
+        if name.startswith(PREFIX)
+    }
+    prepared.model.load_state_dict(weights)
+    prepared.model.eval()
+    _set_survival(prepared, state)
+    return Restored(prepared, directory, checkpoint, int(state["global_step"]))
+
+
+def _set_survival(prepared: Prepared, state: dict[str, Any]) -> None:
+    """Set the probabilities that were in force after the last step."""
+    if prepared.handle is None:
+        return
+    estimates = state.get("callbacks", {}).get("SenseMode", {}).get("estimates", [])
+    if estimates:
+        prepared.handle.survival = estimates[-1]
+    else:
+        progress = min(1.0, state["global_step"] / prepared.num_steps)
+        prepared.handle.survival = prepared.curriculum(progress)
