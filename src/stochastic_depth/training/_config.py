@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from .._checks import count, one_of
+from .._checks import count, fail, interval, one_of
 from ._component import Component
 from ._depth import DepthConfig
 from ._learning_rate import LearningRateConfig
@@ -36,6 +36,11 @@ class RunConfig:
         batch_size: images of one step; the last batch of an epoch may be smaller.
         seed: of the initial weights, the order of the images and the gates.
         name: name of the recipe.
+        label_smoothing: share of the target that is spread evenly over all classes, in
+            [0, 1]; of the training loss, not of evaluations.
+        ema_decay: what is evaluated is an exponential moving average of the weights with
+            this decay in [0, 1), which begins lower (timm's `ModelEmaV3` with a warm-up);
+            None evaluates the weights themselves.
         precision: `"float32"`, or `"bf16"` for autocast to bfloat16.
         channels_last: whether images and weights lie channels-last in memory.
         accelerator: where to train: `"cpu"`, `"gpu"`, `"mps"`, or `"auto"` for the best there is.
@@ -60,6 +65,8 @@ class RunConfig:
     batch_size: int = 128
     seed: int = 0
     name: str = "run"
+    label_smoothing: float = 0.0
+    ema_decay: float | None = None
     precision: Precision = "float32"
     channels_last: bool = True
     accelerator: str = "auto"
@@ -82,6 +89,9 @@ class RunConfig:
         if self.threads is not None:
             count("threads", self.threads)
         count("seed", self.seed, least=0)
+        interval("label_smoothing", self.label_smoothing, 0.0, 1.0)
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise fail("ema_decay", "in [0, 1)", self.ema_decay, "Pass null for no average.")
         one_of("accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
         one_of("precision", self.precision, get_args(Precision))
 

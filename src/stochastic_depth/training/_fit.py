@@ -17,7 +17,7 @@ from ._module import Classifier
 from ._prepare import Prepared
 from ._running_mean import RunningGradient, Score
 from .callbacks import Checkpoints, ProgressLine, RandomState, Recorder, StochasticDepth
-from .data import Batches, ImageSet, ShiftFlip
+from .data import Batches, ImageSet, augmentation_of
 
 PRECISION: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
 
@@ -54,7 +54,13 @@ def fit(
     callbacks: list[Callback | None] = [gates, recorder, RandomState(batches), saving, line]
     # They need the device, which only a trainer knows.
     trainer.callbacks += [callback for callback in callbacks if callback]  # type: ignore[attr-defined]
-    module = Classifier(prepared.model, config.optimizer, prepared.rate)
+    module = Classifier(
+        prepared.model,
+        config.optimizer,
+        prepared.rate,
+        label_smoothing=config.label_smoothing,
+        ema_decay=config.ema_decay,
+    )
     trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
     score = evaluate(module.to(device), _in_order(train, config))
     return recorder, score
@@ -82,12 +88,11 @@ def new_trainer(config: RunConfig, directory: Path) -> Trainer:
 
 def training_batches(images: ImageSet, config: RunConfig) -> Batches:
     """Return the batches to train on, augmented and in an order of the run's seed."""
-    shift, flip = config.data.shift, config.data.flip
     return Batches(
         images,
         config.batch_size,
         config.seed,
-        augmentation=ShiftFlip(shift, flip) if shift or flip else None,
+        augmentation=augmentation_of(config.data),
         channels_last=config.channels_last,
     )
 
