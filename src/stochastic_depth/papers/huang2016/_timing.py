@@ -35,7 +35,7 @@ class Timing:
     last: float = 0.5
     batch_size: int = 128
     image_size: int = 32
-    rounds: int = 9
+    rounds: int = 7
 
 
 def timed(timing: Timing) -> BenchResult:
