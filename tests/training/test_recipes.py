@@ -109,3 +109,23 @@ def test_the_demos_drop_as_huang_et_al(name):
     depth = load(name).depth
     assert (depth.schedule, depth.rule, depth.last) == ("linear", "huang", 0.5)
     assert (depth.rescale, depth.dropped_grads, depth.per) == ("test", "none", "batch")
+
+
+def test_the_backbone():
+    """A ResNet-50 whose schedule is 1 - l / (L - 1) * 0.2, of which four blocks always run."""
+    config = load("backbone_resnet50")
+    depth = config.depth
+    expected = [1 - block / 15 * 0.2 for block in range(16)]
+    assert depth.survival(16).tolist() == pytest.approx(expected, abs=1e-15)
+    assert (depth.per, depth.rescale, depth.transitions) == ("batch", "train", "protect")
+    assert [each["class_path"].rpartition(".")[2] for each in config.data.transforms] == [
+        "RandomAffine",
+        "RandomErasing",
+    ]
+    assert (config.label_smoothing, config.ema_decay) == (0.1, 0.999)
+    assert config.model.init_args["dropout"] == 0.0
+
+
+@pytest.mark.parametrize("rescale", ["train", "test", "none"])
+def test_the_convention_of_inference_is_a_field(rescale):
+    assert load("backbone_resnet50", {"depth.rescale": rescale}).depth.rescale == rescale
