@@ -71,6 +71,13 @@ CADENCES = {
     "at steps that end an epoch": {"checkpoint_every_steps": 4},
     "where evaluations fall": {"checkpoint_every_steps": 3, "evaluate_every_steps": 3},
     "constant depth": {"checkpoint_every_steps": 3, "depth__enabled": False},
+    "sense, refitted": {
+        "checkpoint_every_steps": 3,
+        "depth__schedule": "sense",
+        "depth__last": None,
+        "depth__budget": 0.4,
+        "depth__interval": 2,
+    },
     "per sample": {"checkpoint_every_steps": 3, "depth__per": "sample"},
     "augmented": {"checkpoint_every_steps": 3, "data__flip": True, "data__shift": 1},
 }

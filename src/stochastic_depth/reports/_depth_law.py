@@ -23,7 +23,8 @@ def exact_depth_law(run: RunRecord) -> np.ndarray | None:
         Probabilities (L + 1,), or `None` where there is no law of one step.
     """
     depth = run.config.get("depth", {})
-    if depth.get("per", "batch") != "batch" or depth.get("curriculum", "constant") != "constant":
+    moving = depth.get("curriculum", "constant") != "constant" or depth.get("interval") is not None
+    if depth.get("per", "batch") != "batch" or moving:
         return None
     if depth.get("law", "bernoulli") == "bernoulli":
         return depth_distribution(torch.from_numpy(run.survival)).numpy()

@@ -14,9 +14,16 @@ from ._depth_record import DepthRecord
 from ._directory import RunDirectory
 from ._evaluate import evaluate
 from ._module import Classifier
-from ._prepare import Prepared
+from ._prepare import Prepared, sensing_batches
 from ._running_mean import RunningGradient, Score
-from .callbacks import Checkpoints, ProgressLine, RandomState, Recorder, StochasticDepth
+from .callbacks import (
+    Checkpoints,
+    ProgressLine,
+    RandomState,
+    Recorder,
+    SenseMode,
+    StochasticDepth,
+)
 from .data import Batches, ImageSet, augmentation_of
 
 PRECISION: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
@@ -38,20 +45,20 @@ def fit(
         images.to(device) for images in (splits.train, splits.validation, splits.test)
     )
     batches = training_batches(train, config)
-    gates = _gates(prepared)
+    gates, sense = _gates(prepared), _sense(prepared, train)
     recorder = Recorder(
         run.path,
         config,
         validation=_in_order(validation, config),
         test=_in_order(test, config),
-        depth=_depth_record(prepared),
+        depth=_depth_record(prepared, sense),
         gradient=RunningGradient(_first_weight(prepared)),
         rate=prepared.rate,
         gates=gates,
     )
     saving = Checkpoints(run.checkpoints, config, recorder)
     line = ProgressLine(recorder, config.name) if progress else None
-    callbacks: list[Callback | None] = [gates, recorder, RandomState(batches), saving, line]
+    callbacks: list[Callback | None] = [sense, gates, recorder, RandomState(batches), saving, line]
     # They need the device, which only a trainer knows.
     trainer.callbacks += [callback for callback in callbacks if callback]  # type: ignore[attr-defined]
     module = Classifier(
@@ -110,10 +117,25 @@ def _gates(prepared: Prepared) -> StochasticDepth | None:
     return StochasticDepth(prepared.handle, prepared.curriculum if moving else None)
 
 
-def _depth_record(prepared: Prepared) -> DepthRecord:
+def _sense(prepared: Prepared, train: ImageSet) -> SenseMode | None:
+    """Return the callback that refits the schedule to sensitivities, where that is asked for."""
+    config, depth = prepared.config, prepared.config.depth
+    if prepared.handle is None or depth.interval is None or depth.budget is None:
+        return None
+    return SenseMode(
+        prepared.handle,
+        lambda step: sensing_batches(train, config, step),
+        depth.budget,
+        depth.interval,
+        minimum=depth.minimum or 0.0,
+    )
+
+
+def _depth_record(prepared: Prepared, sense: SenseMode | None) -> DepthRecord:
     costs = [block.cost for block in prepared.blocks]
     per_sample = prepared.config.depth.per != "batch"
-    share, survival = prepared.network_share, _survival(prepared)
+    share = prepared.network_share
+    survival = _survival(prepared) if sense is None else sense.survival
     return DepthRecord(prepared.num_steps, costs, share, survival, per_sample=per_sample)
 
 

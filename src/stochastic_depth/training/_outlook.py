@@ -52,8 +52,10 @@ def _depth(prepared: Prepared) -> str:
     depth = prepared.config.depth
     expected = float(prepared.survival.sum())
     return (
-        f"{depth.schedule} schedule, {depth.curriculum} curriculum, one draw per {depth.per}, "
+        f"{depth.chosen} schedule, {depth.curriculum} curriculum, one draw per {depth.per}, "
         f"rescaled at {depth.rescale}: {expected:.2f} of {number} blocks expected"
+        + (f"; {depth.reason}" if depth.schedule == "auto" else "")
+        + (f"; refitted every {depth.interval} steps" if depth.interval is not None else "")
     )
 
 
