@@ -45,8 +45,8 @@ def replace_rows(
 ) -> Shaped[Tensor, "N *rest"]:
     """Return `x` with the samples at `index` replaced by `function(x[index])`.
 
-    Forward and backward cost `function` on k samples, one copy of the batch, and two
-    copies of the k samples. `x` itself is left as it is.
+    Forward and backward cost `function` on k samples and two copies of the batch. `x`
+    itself is left as it is.
 
     Args:
         x: a batch of N samples.
@@ -109,7 +109,7 @@ class _Split(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, grad_rows: Tensor) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
-        return _put(grad.clone(), index, grad_rows), None
+        return _replaced(grad, index, grad_rows), None
 
 
 class _Merge(Function):
@@ -121,7 +121,7 @@ class _Merge(Function):
 
     @staticmethod
     def forward(x: Tensor, rows: Tensor, index: Tensor) -> Tensor:
-        return _put(x.clone(), index, rows)
+        return _replaced(x, index, rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -147,7 +147,7 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 def _matrix(x: Tensor) -> Tensor:
     """View a batch that is dense in its layout as (N, everything else)."""
-    width = x[0].numel()
+    width = x.shape[1:].numel()
     return x.as_strided((len(x), width), (width, 1), x.storage_offset())
 
 
@@ -155,6 +155,21 @@ def _select(x: Tensor, index: Tensor) -> Tensor:
     x = x.contiguous(memory_format=_layout(x))
     rows = _matrix(x).index_select(0, index)
     return rows.as_strided((len(index), *x.shape[1:]), x.stride())
+
+
+def _replaced(x: Tensor, index: Tensor, rows: Tensor) -> Tensor:
+    """Return a copy of `x` with `rows` at `index`; no sample is written twice."""
+    if torch.is_grad_enabled() and (x.requires_grad or rows.requires_grad):
+        return _put(x.clone(), index, rows)
+    x = x.contiguous(memory_format=_layout(x))
+    others = _complement(index, len(x))
+    return _put(_put(torch.empty_like(x), index, rows), others, _select(x, others))
+
+
+def _complement(index: Tensor, size: int) -> Tensor:
+    missing = torch.ones(size, dtype=torch.bool, device=index.device).index_fill_(0, index, False)
+    # `nonzero` would make a GPU tell the host how many there are.
+    return missing.argsort(descending=True, stable=True)[: size - len(index)]
 
 
 def _put(target: Tensor, index: Tensor, rows: Tensor) -> Tensor:

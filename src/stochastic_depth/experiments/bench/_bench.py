@@ -14,6 +14,9 @@ from ._step import Step
 
 SCHEDULES: Mapping[str, Schedule] = {"linear 0.5": linear(0.5), "uniform 0.5": uniform(0.5)}
 
+WARM_UP = 25
+"""Steps after which a binomial number of 128 samples is rarely a new one."""
+
 CONSTANT = "constant depth"
 NEVER = "ours, every survival at 1"
 
@@ -70,7 +73,7 @@ def bench(
         depth: of the CIFAR ResNet, 6n + 2.
         batch_size: images per step.
         image_size: height and width of the images, divisible by 4.
-        rounds: interleaved repeats, after one that is not counted.
+        rounds: interleaved repeats, after a warm-up that is not counted.
         threads: of torch.
         report: called after each round with its number.
         schedules: survival probabilities to time, by name.
@@ -79,7 +82,7 @@ def bench(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     steps = _Steps.build(depth, batch_size, image_size, schedules, implementations)
-    steps.round()
+    steps.warm_up()
     for number in range(rounds):
         steps.measured.append(steps.round())
         report(number + 1)
@@ -134,6 +137,17 @@ class _Steps:
             for implementation, build in implementations.items():
                 steps[implementation, name] = _step(build(depth, p), batch)
         return cls(steps, {**survival, "": ones}, kind)
+
+    def warm_up(self) -> None:
+        """Take uncounted steps until the kernels that a draw asks for have been made.
+
+        A convolution is compiled anew for every number of samples it meets, and gates
+        per sample bring new numbers for some steps.
+        """
+        for step in self.steps.values():
+            step.seconds()
+            for _ in range(WARM_UP if step.per_sample else 0):
+                step.seconds()
 
     @property
     def compared(self) -> list[Key]:

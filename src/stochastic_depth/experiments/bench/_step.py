@@ -47,6 +47,12 @@ class Step:
         self.optimizer.step()
         return clock() - start
 
+    @property
+    def per_sample(self) -> bool:
+        """Say whether each sample drew its own gates in the last step."""
+        gates = self.handle.gates if self.handle is not None else None
+        return gates is not None and gates.ndim == 2
+
     def live(self, expected: Tensor) -> Tensor:
         """Return the share of samples that ran each block in the last step, shape (L,).
 
