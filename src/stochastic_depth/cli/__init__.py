@@ -22,6 +22,8 @@ VERBS = {
     "sweep": "train every cell of a grid, here or on a cluster",
     "report": "make the page and the pictures of runs that are there already",
     "validate": "check a configuration and say what training it would do",
+    "diagnose": "show what each block of a trained network does",
+    "depth-check": "check what becomes of an architecture as it gets deeper",
     "reproduce": "reproduce a figure or table of a paper",
     "bench": "time a training step beside the other implementations",
 }
@@ -64,7 +66,8 @@ def _run(arguments: list[str]) -> int:
         print("sdepth", metadata.version("stochastic-depth"))
         return 0
     verb = one_of("verb", arguments[0], VERBS)
-    function = getattr(import_module(f".{verb}", __package__), verb)
+    name = verb.replace("-", "_")
+    function = getattr(import_module(f".{name}", __package__), name)
     return function(**_options(function, arguments[1:])) or 0
 
 
@@ -73,7 +76,9 @@ def _options(function: Any, arguments: list[str]) -> dict[str, Any]:
     from .._arguments import new_parser, parse
 
     description, _, _ = (getdoc(function) or "").partition("\nArgs:")
-    parser = new_parser(prog=f"sdepth {function.__name__}", description=description)
+    parser = new_parser(
+        prog=f"sdepth {function.__name__.replace('_', '-')}", description=description
+    )
     parser.add_function_arguments(function, skip={"config"})
     runs = "config" in signature(function).parameters
     short = _switches(function) | (SHORT if runs else {})
@@ -130,7 +135,7 @@ def _in_full(argument: str, short: Mapping[str, str]) -> str:
 
 
 def _overview() -> str:
-    verbs = "\n".join(f"  {verb:<10} {purpose}" for verb, purpose in VERBS.items())
+    verbs = "\n".join(f"  {verb:<11} {purpose}" for verb, purpose in VERBS.items())
     return (
         "usage: sdepth VERB [options]\n\n"
         "Train residual networks whose depth is random.\n\n"

@@ -3,6 +3,7 @@
 from ._compare import compare
 from ._comparison import Comparison
 from ._configuration import differing_fields
+from ._diagnosis import RunDiagnosis, diagnose
 from ._grid import parse_grid
 from ._measures import (
     EPOCH_SECONDS,
@@ -39,11 +40,13 @@ __all__ = [
     "Measure",
     "PairedDifference",
     "Plan",
+    "RunDiagnosis",
     "RunRecord",
     "Spread",
     "Summary",
     "Sweep",
     "compare",
+    "diagnose",
     "differing_fields",
     "parse_grid",
     "parse_variant",

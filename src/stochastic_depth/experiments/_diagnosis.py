@@ -1,15 +1,16 @@
 """What each block of a trained network does, from its run directory."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .. import gates, theory
-from ..models import VanillaResNet
+from ..models import ScaledResNet, VanillaResNet
 from ..surgery import Block, find_blocks, gated
 from ..surgery._hidden_states import block_gradients
 from ..training._restore import Restored, restore
@@ -28,8 +29,8 @@ class RunDiagnosis:
         blocks: one record per gate.
         theory: what was found.
         growth: of the squared gradient norm, from the output back to the first block.
-        predicted_growth: its logarithm by Proposition 1, shape (L+1,); None where that does
-            not apply, as it does to nets y + a d W relu(y) with He weights.
+        predicted_growth: its logarithm by Proposition 1 at initialisation, shape (L+1,), for
+            `VanillaResNet`, and for `ScaledResNet` of independent weights; None for others.
     """
 
     restored: Restored
@@ -77,7 +78,7 @@ def diagnose(
     )
     drawn = law.sample(len(x), generator=gates.stream(seed, 1))
     growth = theory.measured_growth(block_gradients(model, x, y, cross_entropy, drawn))
-    predicted = _predicted(model, law)
+    predicted = _predicted(restored, law)
     return RunDiagnosis(restored, name, len(x), masks, blocks, found, growth, predicted)
 
 
@@ -96,7 +97,13 @@ def _held_out(splits: Splits) -> tuple[str, ImageSet]:
     return "training", splits.train
 
 
-def _predicted(model: nn.Module, law: gates.Law) -> Tensor | None:
-    if not isinstance(model, VanillaResNet):
-        return None
-    return theory.predicted_growth(law, model.blocks[0].scale)  # type: ignore[arg-type]
+def _predicted(restored: Restored, law: gates.Law) -> Tensor | None:
+    """Return Proposition 1 for nets without normalisation and weights independent over depth."""
+    config, model = restored.prepared.config.model, restored.prepared.model
+    scale = getattr(model.blocks[0], "scale", 1.0) if hasattr(model, "blocks") else 1.0  # type: ignore[index]
+    if isinstance(model, VanillaResNet):
+        return theory.predicted_growth(law, scale)
+    independent = config.init_args.get("init", "gaussian") in ("gaussian", "uniform")
+    if isinstance(model, ScaledResNet) and independent:
+        return theory.predicted_growth(law, scale / math.sqrt(2))  # weights of half He's variance
+    return None

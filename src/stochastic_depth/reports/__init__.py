@@ -1,5 +1,6 @@
 """Reports: the record of runs as tables, charts and one page."""
 
+from ._diagnosis_page import print_diagnosis, write_diagnosis
 from ._figure import Figure
 from ._figures import figures
 from ._page import page, write_page
@@ -13,7 +14,9 @@ __all__ = [
     "figures",
     "page",
     "print_comparison",
+    "print_diagnosis",
     "print_sweep",
     "verdicts",
+    "write_diagnosis",
     "write_page",
 ]

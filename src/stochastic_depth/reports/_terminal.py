@@ -23,14 +23,15 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         tables.append(runs_table(comparison))
     for table in tables:
         if table.rows:
-            console.print(_rendered(table))
+            console.print(rendered(table))
     for verdict in verdicts(comparison):
         console.print(Text(verdict.headline, style="bold"))
         for sentence in verdict.sentences[1:]:
             console.print(Text(sentence))
 
 
-def _rendered(table: Table) -> RichTable:
+def rendered(table: Table) -> RichTable:
+    """Return a table for the terminal."""
     rendered = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
     for index, column in enumerate(table.columns):
         justify: JustifyMethod = "right" if table.numeric and index > 0 else "left"

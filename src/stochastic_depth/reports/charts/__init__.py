@@ -2,6 +2,15 @@
 
 from ._curves import best_epochs, curves, over_seeds, settled
 from ._depth import depth_histogram
+from ._diagnosis import (
+    block_costs,
+    discrepancies,
+    effective_depth,
+    gradient_growth,
+    noise_sizes,
+    p_values,
+    regularizers,
+)
 from ._passes import passes
 from ._raster import drawn_steps, raster
 from ._seeds import by_seed
@@ -10,14 +19,21 @@ from ._timing import ideals, timing
 
 __all__ = [
     "best_epochs",
+    "block_costs",
     "by_seed",
     "curves",
     "depth_histogram",
+    "discrepancies",
     "drawn_steps",
+    "effective_depth",
+    "gradient_growth",
     "ideals",
     "over_seeds",
+    "noise_sizes",
+    "p_values",
     "passes",
     "raster",
+    "regularizers",
     "settled",
     "survival",
     "timing",

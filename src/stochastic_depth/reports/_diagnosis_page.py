@@ -1,0 +1,66 @@
+"""One page for the diagnosis of a run, and the same on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from .._provenance import hardware, versions
+from ..experiments import RunDiagnosis
+from ._diagnosis import blocks_table, diagnosis_figures, sentences
+from ._page import TEMPLATES, furniture, write_whole
+from ._tables import Table
+from ._terminal import rendered
+
+
+def write_diagnosis(found: RunDiagnosis, path: str | Path, command: str = "") -> Path:
+    """Write the page of a diagnosis: one file that opens without any network.
+
+    Args:
+        found: The diagnosis.
+        path: Of the HTML file; an earlier one is replaced whole.
+        command: That made it.
+
+    Returns:
+        The path.
+    """
+    return write_whole(_page(found, command), Path(path))
+
+
+def print_diagnosis(found: RunDiagnosis, console: Console | None = None) -> None:
+    """Print the table of blocks and what was found.
+
+    Args:
+        found: The diagnosis.
+        console: Where to print; the standard output by default.
+    """
+    console = console or Console()
+    console.print(rendered(blocks_table(found)))
+    for sentence in sentences(found):
+        console.print(Text(sentence))
+
+
+def _page(found: RunDiagnosis, command: str) -> str:
+    pictures = list(diagnosis_figures(found))
+    config = found.restored.prepared.config
+    context: dict[str, Any] = {
+        "title": f"{config.name}: {found.restored.directory.name} after step "
+        f"{found.restored.step:,}",
+        "subject": f"{found.restored.checkpoint.name}, {len(found.blocks)} blocks",
+        "sentences": sentences(found),
+        "figures": pictures,
+        "blocks": blocks_table(found),
+        "command": command,
+        "configuration": yaml.safe_dump(config.to_mapping(), sort_keys=False),
+        "machine": _machine(),
+        **furniture(pictures),
+    }
+    return TEMPLATES.get_template("diagnosis.html.j2").render(context)
+
+
+def _machine() -> Table:
+    known = {**hardware(), **versions("lightning", "scipy")}
+    rows = tuple((name, str(value)) for name, value in known.items() if value is not None)
+    return Table("Hardware and versions", ("", ""), rows, numeric=False)
