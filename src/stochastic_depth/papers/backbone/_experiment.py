@@ -30,7 +30,6 @@ SIZES: Mapping[Profile, Mapping[str, Any]] = {
         "data.image_size": 64,
         "epochs": 20,
         "batch_size": 32,
-        "learning_rate.initial": 0.02,
         "learning_rate.warmup_epochs": 2,
         "evaluate_every": 4,
         "checkpoint_every": 2,

@@ -17,7 +17,7 @@ OFF: Mapping[str, Any] = {
 ON: Mapping[str, Mapping[str, Any]] = {
     STOCHASTIC: {"depth.enabled": True},
     DROPOUT: {"model.init_args.dropout": 0.2},
-    DECAY: {"optimizer.init_args.weight_decay": 5e-4},
+    DECAY: {"optimizer.init_args.weight_decay": 0.05},
     SMOOTHING: {"label_smoothing": 0.1},
 }
 
