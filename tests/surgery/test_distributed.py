@@ -101,6 +101,15 @@ def cifar(**options: Any) -> nn.Module:
     return model
 
 
+def plain() -> nn.Module:
+    return sd.models.VanillaResNet(depth=2, width=4, inputs=4, outputs=3)
+
+
+def applied(model: nn.Module) -> nn.Module:
+    sd.apply(model, sd.schedules.uniform(0.6))
+    return model
+
+
 def shard(model: nn.Module) -> nn.Module:
     fully_shard(model.blocks[1])
     return model
@@ -122,6 +131,14 @@ REFUSALS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "sharded": (
         lambda: shard(network(ranks="independent", dropped_grads="zero")),
         "ranks must be 'shared' for a model sharded by FSDP (blocks.1)",
+    ),
+    "replicated before": (
+        lambda: applied(DistributedDataParallel(plain())),
+        "model is already wrapped or sharded for several devices (DistributedDataParallel). Apply",
+    ),
+    "sharded before": (
+        lambda: applied(shard(plain())),
+        "blocks.1 is already wrapped or sharded for several devices (FSDPResidual)",
     ),
 }
 
@@ -221,3 +238,8 @@ def test_what_would_hang_or_fork_is_refused_in_words(name, processes):
     _, words = REFUSALS[name]
     for results in processes:
         assert words in results[name]
+
+
+def test_a_model_in_several_threads_is_refused_before():
+    with pytest.raises(sd.Unsupported, match=r"model is already wrapped.*\(DataParallel\)"):
+        applied(nn.DataParallel(plain()))

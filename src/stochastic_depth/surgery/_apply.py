@@ -9,7 +9,7 @@ from .._checks import count, one_of
 from ..blocks import Execution
 from ..gates import Per, Rescale
 from ._controller import DroppedGrads, Options, Ranks
-from ._distributed import refuse_synchronised
+from ._distributed import refuse_synchronised, refuse_wrapped
 from ._handle import Handle
 from ._install import install, require_plain
 from ._survival import Survival, law_of, scheduled
@@ -72,7 +72,8 @@ def apply(
         NothingToDrop: no block may be dropped; the message lists what was looked at.
         InfeasibleBudget: the droppable blocks cannot meet the budget.
         InvalidArgument: an argument out of range.
-        Unsupported: the model is compiled, or has SyncBatchNorm and independent gates.
+        Unsupported: the model is compiled, or wrapped for several processes, or has
+            SyncBatchNorm and independent gates.
 
     Warns:
         UserWarning: all survival probabilities are 1.
@@ -92,6 +93,7 @@ def apply(
     options = Options(per, execution, dropped_grads, ranks)
     one_of("rescale", rescale, get_args(Rescale))
     require_plain(model)
+    refuse_wrapped(model)
     anatomy = Anatomy.of(model, granularity, transitions, example)
     anatomy.require_droppable(model)
     if options.independent:

@@ -31,6 +31,20 @@ def check_processes(model: nn.Module, options: Options) -> None:
         _refuse_sharded(model)
 
 
+def refuse_wrapped(model: nn.Module) -> None:
+    """Raise if `model` is shared out among processes already, or a part of it is.
+
+    What draws the gates would then stand around what keeps the processes in step, which
+    would not see the gates.
+    """
+    for path, module in model.named_modules():
+        if isinstance(module, DistributedDataParallel | nn.DataParallel) or _is_sharded(module):
+            raise Unsupported(
+                f"{path or 'model'} is already wrapped or sharded for several devices "
+                f"({type(module).__name__}). Apply stochastic depth to the plain model first."
+            )
+
+
 def refuse_synchronised(model: nn.Module) -> None:
     """Raise if `model`, whose gates differ between processes, has synchronised statistics."""
     for path, module in model.named_modules():
@@ -42,15 +56,21 @@ def refuse_synchronised(model: nn.Module) -> None:
 
 
 def _refuse_sharded(model: nn.Module) -> None:
-    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
-
     for path, module in model.named_modules():
-        if isinstance(module, FSDPModule | FullyShardedDataParallel):
+        if _is_sharded(module):
             raise Unsupported(
                 f"ranks must be 'shared' for a model sharded by FSDP ({path or 'as a whole'}): a "
                 "process whose block is dropped would not take part in gathering its parameters "
                 "and reducing their gradients, and the others would wait for it."
             )
+
+
+def _is_sharded(module: nn.Module) -> bool:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return False  # nobody is there to share with
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel  # over a second
+
+    return isinstance(module, FSDPModule | FullyShardedDataParallel)
 
 
 def _check_replicas(wrapper: DistributedDataParallel | None) -> None:
