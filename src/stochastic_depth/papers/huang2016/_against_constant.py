@@ -9,7 +9,7 @@ from ...reports import Figure, figures
 from .._artefact import Artefact, Context, Outcome, Profile
 from .._claim import Claim, Measurement
 from ._experiment import Experiment, errors_of, known, mean, remarks, trained
-from ._measures import claims, measurements
+from ._measures import NOTE, claims, measurements
 
 # "Around 0.2 %" is the variation between runs that the authors announce.
 TOLERANCE = 0.2
@@ -37,7 +37,7 @@ def against_constant(
         if experiment == profiles["paper"]:
             found |= errors(comparison, printed)
         figure = curves(comparison, "test_error")
-        return Outcome(found, epochs(comparison), figure, remarks(comparison))
+        return Outcome(found, epochs(comparison), figure, (*remarks(comparison), NOTE))
 
     errors_printed = (
         Claim(error_of(variant), value, source, TOLERANCE) for variant, value in printed.items()

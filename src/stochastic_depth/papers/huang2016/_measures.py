@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...experiments import EPOCH_SECONDS, LIVE_COST, TRAIN_ERROR_RUNNING, Comparison, RunRecord
+from ...experiments import TRAIN_ERROR_RUNNING, Comparison, RunRecord
 from .._claim import Claim, Measurement
 from ._experiment import CONSTANT, STOCHASTIC, Pair, by_seed, known, lower_by, mean
 
@@ -11,7 +11,12 @@ REPRODUCTION = "observed in a student reproduction of figure 3"
 LOWER = "test error of constant minus that of stochastic depth, points"
 HIGHER_TRAINING = "training error of stochastic minus that of constant depth, points"
 FLUCTUATION = "fluctuation of the test error, stochastic over constant depth"
-OVERHEAD = "time of an epoch over that at constant depth, over the live share of the cost"
+OVERHEAD = "fastest epoch over that at constant depth, over the live share of its cost"
+
+NOTE = (
+    "Epochs are timed by the clock on the wall, neighbours on the machine included; `table2` "
+    "times steps that take turns."
+)
 
 # What a step of a small network does besides running blocks; the paper names no number.
 SPARE_TIME = 1.05
@@ -38,9 +43,7 @@ def measurements(comparison: Comparison) -> dict[str, Measurement]:
             TRAIN_ERROR_RUNNING(run), TRAIN_ERROR_RUNNING(base)
         ),
         FLUCTUATION: lambda base, run: _over(fluctuation(run), fluctuation(base)),
-        OVERHEAD: lambda base, run: _over(
-            _over(EPOCH_SECONDS(run), EPOCH_SECONDS(base)), LIVE_COST(run)
-        ),
+        OVERHEAD: lambda base, run: _over(fastest_epoch(run), fastest_epoch(base)),
     }
     found = {
         name: mean(by_seed(comparison, CONSTANT, STOCHASTIC, number))
@@ -60,6 +63,15 @@ def fluctuation(run: RunRecord) -> float | None:
     if len(errors) < 3:
         return None
     return float(np.sqrt(np.mean(np.diff(errors, n=2) ** 2)))
+
+
+def fastest_epoch(run: RunRecord) -> float | None:
+    """Return the least seconds of an epoch over the share of the cost that was live in it.
+
+    The fastest epoch is the one that neighbours on the machine disturbed least.
+    """
+    per_share = run.metrics["seconds"] / run.metrics["realised_cost"]
+    return None if per_share.is_empty() else float(per_share.to_numpy().min())
 
 
 def _minus(one: float | None, other: float | None) -> float | None:
