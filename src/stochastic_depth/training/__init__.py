@@ -18,13 +18,16 @@ from ._load import add_run_config, load, override, recipes, run_config
 from .data import DataConfig
 
 if TYPE_CHECKING:
+    from ._alternatives import Alternatives, alternatives
     from ._module import Classifier
     from ._outlook import describe, outlook
     from ._prepare import Prepared, prepare
+    from ._sensitivities import mean_sensitivities
     from ._train import train
-    from .callbacks import StochasticDepth
+    from .callbacks import SenseMode, StochasticDepth
 
 __all__ = [
+    "Alternatives",
     "Classifier",
     "Component",
     "DataConfig",
@@ -32,10 +35,13 @@ __all__ = [
     "LearningRateConfig",
     "Prepared",
     "RunConfig",
+    "SenseMode",
     "StochasticDepth",
     "add_run_config",
+    "alternatives",
     "describe",
     "load",
+    "mean_sensitivities",
     "outlook",
     "override",
     "prepare",
@@ -46,10 +52,14 @@ __all__ = [
 
 # Lightning takes seconds to import, and a configuration does not need it.
 WITH_LIGHTNING = {
+    "Alternatives": "_alternatives",
     "Classifier": "_module",
     "Prepared": "_prepare",
+    "SenseMode": "callbacks",
     "StochasticDepth": "callbacks",
+    "alternatives": "_alternatives",
     "describe": "_outlook",
+    "mean_sensitivities": "_sensitivities",
     "outlook": "_outlook",
     "prepare": "_prepare",
     "train": "_train",

@@ -7,12 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
 
-from ... import budgets, theory
+from ... import budgets
 from ...experiments import TEST_ERROR_AT_BEST, TEST_ERROR_LAST, Comparison
-from ...training import RunConfig, load, override, prepare, train
+from ...training import RunConfig, load, mean_sensitivities, override, prepare, train
 from ...training.data import Batches
 from .._artefact import Context
 from ._modes import LINEAR, STANDARD, UNIFORM
@@ -103,20 +102,6 @@ def _mean_strength(config: RunConfig, settings: SweepSettings, seed: int) -> Ten
         fields = {"depth.enabled": False, "seed": seed + offset}
         prepared = prepare(override(config, fields))
         batches = Batches(prepared.splits.train, config.batch_size, seed=seed + offset)
-        for x, y in islice(batches, settings.sense_batches):
-            settled = _with_statistics_of(prepared.model, x)
-            strengths.append(theory.sensitivities(settled, x, y, cross_entropy).abs())
+        taken = islice(batches, settings.sense_batches)
+        strengths.append(mean_sensitivities(prepared.model, taken))
     return torch.stack(strengths).mean(0)
-
-
-def _with_statistics_of(model: nn.Module, x: Tensor) -> nn.Module:
-    """Set the running statistics to those of a batch.
-
-    At initialisation they are 0 and 1, and in evaluation mode nothing would be normalised.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        model.train()(x)
-    return model.eval()
