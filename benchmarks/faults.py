@@ -119,7 +119,9 @@ def corrupted_checkpoint(run: Run, chance: random.Random) -> None:
     """Kill, and spoil the newest checkpoint: cut it off, or change one byte of it."""
     sigkill(run, chance)
     last, previous = (run.path / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
-    if not (last.exists() and previous.exists()):
+    record = run.path / "run.json"
+    finished = record.exists() and json.loads(record.read_text())["status"] == "finished"
+    if finished or not (last.exists() and previous.exists()):
         return
     raw = bytearray(last.read_bytes())
     place = chance.randrange(len(raw))

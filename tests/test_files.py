@@ -1,6 +1,6 @@
 import pytest
 
-from stochastic_depth._files import atomic_write, write_text
+from stochastic_depth._files import atomic_write, leftovers, write_text
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path):
@@ -23,6 +23,15 @@ def test_a_write_that_breaks_off_leaves_the_old_content(tmp_path):
     with pytest.raises(RuntimeError, match="the disk is gone"):
         interrupted()
     assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_leaves_is_found(tmp_path):
+    half = tmp_path / "checkpoints" / ".last.ckpt.partial"
+    half.parent.mkdir()
+    half.touch()
+    write_text(tmp_path / "a.partial", "somebody else's")
+    assert list(leftovers(tmp_path)) == [half]
 
 
 def test_the_old_file_stays_under_another_name(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import logging
 
 import pytest
@@ -28,6 +29,18 @@ def test_what_is_read_is_what_was_written(tmp_path):
 def test_the_one_before_is_kept(checkpoints):
     assert read(checkpoints / "last.ckpt")["step"] == 2
     assert read(checkpoints / "previous.ckpt")["step"] == 1
+
+
+def test_a_full_disk_leaves_the_one_before_and_says_so(checkpoints, monkeypatch):
+    def full(checkpoint, file):
+        file.write(b"a part of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match=r"cannot be written .*No space left on device\)"):
+        AtomicCheckpointIO().save_checkpoint(STATE, checkpoints / "last.ckpt")
+    assert read(checkpoints / "last.ckpt")["step"] == 2
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["last.ckpt", "previous.ckpt"]
 
 
 def test_no_alteration_goes_unnoticed(tmp_path):

@@ -43,6 +43,26 @@ def test_another_configuration_is_refused_by_the_fields_that_differ(config, run)
         RunDirectory(run).holds(other)
 
 
+def test_another_network_is_refused_field_by_field(config, run):
+    with RunDirectory(run).claim(config()):
+        pass
+    other = config(model__init_args__depth=20, model__init_args__width=8)
+    message = (
+        r"model.init_args.depth is 14 there and 20 here; model.init_args.width is 4 there and 8 "
+        r"here\. Pass another directory, or the same configuration to go on with that run\."
+    )
+    with pytest.raises(RunDirectoryInUse, match=message):
+        RunDirectory(run).holds(other)
+
+
+def test_killed_before_the_configuration_was_written(config, run):
+    run.mkdir()
+    (run / ".config.yaml.partial").write_text("model:")
+    (run / ".lock").touch()
+    with RunDirectory(run).claim(config()):
+        assert sorted(path.name for path in run.iterdir()) == [".lock", "config.yaml"]
+
+
 def hold(config, run: Path, held, done) -> None:
     with RunDirectory(run).claim(config):
         RunDirectory(run).write_run({"pid": multiprocessing.current_process().pid})

@@ -77,6 +77,7 @@ CADENCES = {
         "depth__last": None,
         "depth__budget": 0.4,
         "depth__interval": 2,
+        "depth__rescale": "train",  # gates 1/p tell apart probabilities that draw the same
     },
     "per sample": {"checkpoint_every_steps": 3, "depth__per": "sample"},
     "augmented": {"checkpoint_every_steps": 3, "data__flip": True, "data__shift": 1},
@@ -219,6 +220,19 @@ def test_a_damaged_checkpoint(damage, config, tmp_path, monkeypatch, caplog):
     assert "previous.ckpt, the one before it" in caplog.text
     train(settings, tmp_path / "reference", progress=False)
     assert_same_outcome(run, tmp_path / "reference")
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_a_good_one(config, run, monkeypatch):
+    settings, last = config(), run / "checkpoints" / "last.ckpt"
+    for number in (3, 1):
+        with monkeypatch.context() as patch:
+            stop_after_checkpoint(patch, number)
+            with pytest.raises(Stopped, match="after a checkpoint"):
+                train(settings, run, progress=False)
+        assert read(last.with_name("previous.ckpt"))["global_step"] < 12
+        last.write_bytes(last.read_bytes()[:1000])
+    train(settings, run, progress=False)
+    assert read(last)["global_step"] == 16
 
 
 def test_only_damaged_checkpoints(config, run, monkeypatch):
