@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import stochastic_depth as sd
-from stochastic_depth.training import prepare, train
+from stochastic_depth.training import SenseMode, prepare, train
 from stochastic_depth.training._checkpoint_io import read
 from stochastic_depth.training._prepare import sensing_batches
 from stochastic_depth.training._restore import restore
@@ -33,9 +33,19 @@ def test_the_schedule_is_refitted_to_the_network_as_it_is(config, run):
     assert not torch.allclose(first, second)
     assert not torch.allclose(second, third)
     assert torch.equal(restore(run).prepared.handle.survival, third)
-    # Of the four steps of the first epoch three have the first estimate, one the second.
-    expected = float(3 * first.sum() + second.sum()) / 4
-    assert float(rows(run)[0]["expected_depth"]) == pytest.approx(expected)
+    assert float(rows(run)[0]["expected_depth"]) == pytest.approx(0.4 * 6)
+
+
+def test_an_estimate_holds_from_its_step_to_the_next(config):
+    handle = prepare(config(**SENSE)).handle
+    callback = SenseMode(handle, lambda step: [], budget=0.4, interval=3)
+    before = handle.survival
+    assert torch.equal(callback.survival(0), before)
+    estimates = [torch.full((6,), p, dtype=torch.float64) for p in (0.2, 0.4, 0.6)]
+    callback.load_state_dict({"steps": [0, 3, 6], "estimates": estimates})
+    expected = [0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.6, 0.6]
+    assert [float(callback.survival(step)[0]) for step in range(8)] == expected
+    assert torch.equal(handle.survival, estimates[-1])
 
 
 def test_the_estimate_is_that_of_the_weights_of_that_step(config, run):
