@@ -13,7 +13,7 @@ from .. import surgery
 from .._checks import count, fail
 from ..training import Alternatives, DepthConfig, alternatives
 from ..training._depth import LinearRule, ScheduleName
-from ..training.data import Batches, DataConfig, Splits, load
+from ..training.data import Batch, Batches, DataConfig, Splits, load
 from ._network import build_network, for_images
 
 
@@ -87,27 +87,47 @@ def plan(
     network = build_network(model, for_images(model, images) | (arguments or {}))
     gating: dict[str, Any] = {"granularity": granularity, "transitions": transitions}
     choices = None
-    if images is not None and budget is not None:
-        order = Batches(images.train, batch_size, seed)
-        taken = [order.batch(0, index) for index in range(min(batches, len(order)))]
-        by_cost = image_size is not None
-        choices = alternatives(
-            network, taken, budget, minimum=minimum or 0.0, by_cost=by_cost, **gating
-        )
-    sense = choices.of("sense") if choices is not None and depth.chosen == "sense" else None
-    scheduled = depth.survival if budget is None else depth.family
-    shown = surgery.plan(
-        network,
-        scheduled if sense is None else sense,
-        budget=budget if sense is None else None,
-        example=None if image_size is None else _example(network, images, image_size),
-        **gating,
-    )
+    if images is not None:
+        taken = _batches(images, batches, batch_size, seed)
+        choices = _choices(network, taken, depth, image_size is not None, gating)
+    example = None if image_size is None else _example(network, images, image_size)
+    shown = _planned(network, depth, choices, example, gating)
     _print(shown, depth, choices)
     if json is not None:
         record = shown.to_dict() | ({} if choices is None else {"alternatives": choices.to_dict()})
         json.write_text(json_module.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def _batches(images: Splits, number: int, size: int, seed: int) -> list[Batch]:
+    order = Batches(images.train, size, seed)
+    return [order.batch(0, index) for index in range(min(number, len(order)))]
+
+
+def _choices(
+    network: nn.Module,
+    batches: list[Batch],
+    depth: DepthConfig,
+    by_cost: bool,
+    gating: dict[str, Any],
+) -> Alternatives:
+    if depth.budget is None:
+        raise fail("budget", "given beside data", None, "Schedules are compared at one budget.")
+    minimum = depth.minimum or 0.0
+    return alternatives(network, batches, depth.budget, minimum=minimum, by_cost=by_cost, **gating)
+
+
+def _planned(
+    network: nn.Module,
+    depth: DepthConfig,
+    choices: Alternatives | None,
+    example: torch.Tensor | None,
+    gating: dict[str, Any],
+) -> surgery.Plan:
+    if choices is not None and depth.chosen == "sense":
+        return surgery.plan(network, choices.of("sense"), example=example, **gating)
+    scheduled = depth.survival if depth.budget is None else depth.family
+    return surgery.plan(network, scheduled, budget=depth.budget, example=example, **gating)
 
 
 def _images(
@@ -120,8 +140,6 @@ def _images(
                 "data", f"given for schedule {depth.schedule}", None, "Example: --data digits."
             )
         return None
-    if depth.budget is None:
-        raise fail("budget", "given beside data", None, "Schedules are compared at one budget.")
     size = None if image_size is None else count("image_size", image_size)
     return load(DataConfig(data, data_dir, limit=number, image_size=size))
 
