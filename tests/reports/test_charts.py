@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from stochastic_depth.experiments import Comparison
 from stochastic_depth.reports import Figure, charts, figures
@@ -200,3 +201,22 @@ def test_an_epoch_in_which_the_machine_slept_does_not_flatten_the_others() -> No
     seconds = [4.0, 5.0, 1330.0, 4.0, 5.0, 4.0]
     table = pl.DataFrame({"epoch": range(1, 7), "low": seconds, "high": seconds})
     assert charts.settled(table, zero=True)[1] < 20
+
+
+def test_a_curriculum_is_drawn_epoch_by_epoch(tmp_path: Path) -> None:
+    still = Comparison.read(write_comparison(tmp_path / "still", seeds=(0,)))
+    assert "curriculum" not in {drawn.name for drawn in figures(still)}
+    top = write_comparison(tmp_path / "moving", seeds=(0, 1))
+    for file in top.rglob("config.yaml"):
+        config = yaml.safe_load(file.read_text())
+        config["depth"]["curriculum"] = "warmup"
+        file.write_text(yaml.safe_dump(config))
+    runs = Comparison.read(top)
+    tables = figure(runs, "curriculum").specification()["datasets"].values()
+    points = [(row["epoch"], row["mean"], row["variant"]) for table in tables for row in table]
+    expected, realised = (
+        charts.over_seeds(runs, column) for column in ("expected_depth", "realised_depth")
+    )
+    for table in (expected, realised):
+        assert set(table.select("epoch", "mean", "variant").rows()) <= set(points)
+    assert len(points) == expected.height + realised.height

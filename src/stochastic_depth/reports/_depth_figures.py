@@ -6,19 +6,20 @@ import numpy as np
 
 from ..experiments import Comparison, RunRecord
 from . import charts
-from ._depth_law import exact_depth_law
+from ._depth_law import exact_depth_law, probabilities_move
 from ._figure import Figure
 from ._words import counted, listing
 
 
 def depth_figures(comparison: Comparison) -> list[Figure]:
-    """Return passes, rasters, depths and schedule; nothing where every block always ran."""
+    """Return passes, rasters, depths, schedule, curriculum; nothing where all blocks always ran."""
     random = _random_runs(comparison)
     if not random:
         return []
     rasters = [_raster(comparison, runs[0]) for runs in random.values()]
     pictures = [figure for runs in random.values() for figure in _two_passes(comparison, runs[0])]
-    return [*pictures, *rasters, _histogram(comparison, random), _survival(comparison)]
+    figures = [*pictures, *rasters, _histogram(comparison, random), _survival(comparison)]
+    return [*figures, *_curriculum(comparison)]
 
 
 def _random_runs(comparison: Comparison) -> dict[str, list[RunRecord]]:
@@ -121,3 +122,19 @@ def _survival(comparison: Comparison) -> Figure:
             ends.append(f"{variant} from {run.survival[0]:.3g} to {run.survival[-1]:.3g}")
     description = f"Survival probability by block: {listing(ends)}."
     return Figure("survival", "Survival", caption, description, charts.survival(comparison))
+
+
+def _curriculum(comparison: Comparison) -> Iterator[Figure]:
+    """Yield the depth over training, where some probabilities move."""
+    moving = [run for run in comparison.runs if probabilities_move(run) and run.epochs_done]
+    if not moving:
+        return
+    caption = (
+        "How many blocks run in a step, epoch by epoch, mean over the seeds. Lines: as the "
+        "probabilities of the steps say; points: as they ran."
+    )
+    ends = {run.variant: run.metrics["expected_depth"].to_list() for run in moving}
+    moves = [f"{variant} from {d[0]:.3g} to {d[-1]:.3g}" for variant, d in ends.items()]
+    description = f"Expected depth of the first and of the last epoch: {listing(moves)}."
+    chart = charts.moving_depth(comparison)
+    yield Figure("curriculum", "Depth over training", caption, description, chart)

@@ -23,12 +23,17 @@ def exact_depth_law(run: RunRecord) -> np.ndarray | None:
         Probabilities (L + 1,), or `None` where there is no law of one step.
     """
     depth = run.config.get("depth", {})
-    moving = depth.get("curriculum", "constant") != "constant" or depth.get("interval") is not None
-    if depth.get("per", "batch") != "batch" or moving:
+    if depth.get("per", "batch") != "batch" or probabilities_move(run):
         return None
     if depth.get("law", "bernoulli") == "bernoulli":
         return depth_distribution(torch.from_numpy(run.survival)).numpy()
     return _two_depths(float(run.survival.sum()), run.num_blocks)
+
+
+def probabilities_move(run: RunRecord) -> bool:
+    """Return whether survival probabilities change in the course of training."""
+    depth = run.config.get("depth", {})
+    return depth.get("curriculum", "constant") != "constant" or depth.get("interval") is not None
 
 
 def _two_depths(expected: float, num_blocks: int) -> np.ndarray:

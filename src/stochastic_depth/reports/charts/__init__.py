@@ -11,6 +11,7 @@ from ._diagnosis import (
     p_values,
     regularizers,
 )
+from ._moving import moving_depth
 from ._passes import passes
 from ._raster import drawn_steps, raster
 from ._seeds import by_seed
@@ -28,6 +29,7 @@ __all__ = [
     "effective_depth",
     "gradient_growth",
     "ideals",
+    "moving_depth",
     "over_seeds",
     "noise_sizes",
     "p_values",
