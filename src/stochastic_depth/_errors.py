@@ -13,6 +13,7 @@ __all__ = [
     "InvalidArgument",
     "NotInForward",
     "NothingToDrop",
+    "ProcessLost",
     "RunDirectoryInUse",
     "StochasticDepthError",
     "TrainingDiverged",
@@ -54,6 +55,10 @@ class DataError(StochasticDepthError, ValueError):
 
 class CheckpointError(StochasticDepthError, RuntimeError):
     """A checkpoint cannot be read or does not belong to this run."""
+
+
+class ProcessLost(StochasticDepthError, RuntimeError):
+    """One of several processes that train together has ended before its time."""
 
 
 class RunDirectoryInUse(StochasticDepthError, RuntimeError):

@@ -19,6 +19,7 @@ CURRICULA = {
     "progressive": lambda p: sd.curricula.progressive(p, sharpness=5),
     "early": lambda p: sd.curricula.early(p, until=0.3),
     "late": lambda p: sd.curricula.late(p, start=0.6),
+    "piecewise": lambda p: sd.curricula.piecewise(p, [(0.1, 0.0), (0.4, 0.5), (0.4, 1.0)]),
     "sequential": lambda p: sd.curricula.sequential(
         (0.25, sd.curricula.warmup(p, until=1.0)), (1.0, sd.curricula.constant(p))
     ),
@@ -49,7 +50,7 @@ def test_survival_is_checked_at_birth(make):
         make([0.5, 1.2])
 
 
-@pytest.mark.parametrize("name", ["constant", "warmup", "late", "sequential"])
+@pytest.mark.parametrize("name", ["constant", "warmup", "late", "piecewise", "sequential"])
 @given(p=probabilities)
 def test_the_final_probabilities_are_reached_exactly(name, p):
     assert CURRICULA[name](p)(1.0).tolist() == p
@@ -156,3 +157,39 @@ def test_a_curriculum_of_ones_own_is_checked_as_well():
 def test_ramps_of_hardly_any_length(tiny):
     assert sd.curricula.warmup(0.3, tiny)(0.5).item() == 0.3
     assert sd.curricula.early(0.3, tiny)(0.5).item() == 1.0
+
+
+@given(p=probability, t=progress)
+def test_piecewise_is_numpys_interpolation(p, t):
+    times, levels = [0.0, 0.25, 0.5, 1.0], [0.2, 1.0, 0.4, 0.0]
+    expected = 1 - (1 - p) * np.interp(t, times, levels)
+    piecewise = sd.curricula.piecewise(p, zip(times, levels, strict=True))
+    assert piecewise(t).item() == pytest.approx(expected)
+
+
+def test_piecewise_jumps_where_two_points_share_a_time():
+    jump = sd.curricula.piecewise(0.6, [(0.5, 0.0), (0.5, 1.0)])
+    assert [jump(t).item() for t in (0.0, 0.49, 0.5, 1.0)] == [1.0, 1.0, 0.6, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([], "points must be at least one pair"),
+        ([(0.5, 1.0), (0.4, 0.0)], "points must be in order of time"),
+        ([(1.1, 0.0)], r"time of a point must be in \[0, 1\]"),
+        ([(0.0, -0.1)], r"intensity must be in \[0, 1\]"),
+    ],
+)
+def test_points_that_are_no_curriculum(points, message):
+    with pytest.raises(sd.InvalidArgument, match=message):
+        sd.curricula.piecewise(0.5, points)
+
+
+@pytest.mark.parametrize("make", CURRICULA.values(), ids=CURRICULA)
+def test_a_curriculum_is_what_it_was_made_of(make):
+    assert make([0.5, 0.25]) == make(torch.tensor([0.5, 0.25]))
+    assert make([0.5, 0.25]) != make([0.5, 0.5])
+    assert hash(make(0.5)) == hash(make([0.5]))
+    names = {name: getattr(sd.curricula, name) for name in sd.curricula.__all__}
+    assert eval(repr(make([0.5, 0.25])), names) == make([0.5, 0.25])  # noqa: S307

@@ -53,6 +53,8 @@ def bare_loop(config):
                 key: decay * average[key] + (1 - decay) * value for key, value in now.items()
             }  # fmt: skip
             step += 1
+    if config.depth.curriculum != "constant":  # evaluated at the end of training
+        prepared.handle.survival = prepared.curriculum(1.0)
     return prepared, average
 
 

@@ -15,12 +15,24 @@ SCHEDULES = {
         sd.schedules.fixed([0.9, 0.2, 0.4]),
     ),
 }
+
+
+def every_other_step(p):
+    """A curriculum of one's own: a function of the probabilities."""
+    return lambda progress: p if round(10 * progress) % 2 else torch.ones_like(p)
+
+
 CURRICULA = {
     "constant": ({}, sd.curricula.constant),
     "warmup": ({"until": 0.3}, lambda p: sd.curricula.warmup(p, 0.3)),
     "progressive": ({"sharpness": 4.0}, lambda p: sd.curricula.progressive(p, 4.0)),
     "early": ({"until": 0.3}, lambda p: sd.curricula.early(p, 0.3)),
     "late": ({"start": 0.3}, lambda p: sd.curricula.late(p, 0.3)),
+    "piecewise": (
+        {"points": ((0.0, 0.0), (0.5, 1.0))},
+        lambda p: sd.curricula.piecewise(p, [(0.0, 0.0), (0.5, 1.0)]),
+    ),
+    f"{__name__}.every_other_step": ({}, lambda p: every_other_step(p)),
 }
 SENSE = {"schedule": "sense", "budget": 0.4}
 

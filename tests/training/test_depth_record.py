@@ -8,11 +8,11 @@ from stochastic_depth.training._depth_record import DepthRecord
 COSTS = [3.0, 1.0, 4.0]
 
 
-def record(*, per_sample: bool = False) -> DepthRecord:
+def record(*, in_part: bool = False) -> DepthRecord:
     def survival(step: int) -> torch.Tensor:
         return torch.tensor([1.0, 0.9, 0.6], dtype=torch.float64) - 0.1 * step
 
-    return DepthRecord(4, COSTS, 0.8, survival, per_sample=per_sample)
+    return DepthRecord(4, COSTS, 0.8, survival, in_part=in_part)
 
 
 def test_constant_depth_is_the_whole_network():
@@ -21,7 +21,7 @@ def test_constant_depth_is_the_whole_network():
 
 def test_realised_depth_and_cost_of_the_whole_network():
     depth = record()
-    depth.add(0, torch.tensor([1.25, 0.0, 0.0]))
+    depth.add(0, torch.tensor([1.0, 0.0, 0.0]))
     depth.add(1, torch.tensor([1.0, 1.0, 0.0]))
     blocks, cost = depth.realised(0, 2)
     assert blocks == 1.5
@@ -29,9 +29,9 @@ def test_realised_depth_and_cost_of_the_whole_network():
     assert cost == pytest.approx(0.2 + 0.8 * (3 + 4) / 16)
 
 
-def test_per_sample_gates_count_by_their_share():
-    depth = record(per_sample=True)
-    depth.add(2, torch.tensor([[2.0, 2.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]]))
+def test_gates_of_a_part_of_the_batch_count_by_their_share():
+    depth = record(in_part=True)
+    depth.add(2, torch.tensor([1.0, 0.0, 0.25]))
     assert depth.realised(2, 3).blocks == 1.25
     assert depth.active[2].tolist() == [1.0, 0.0, 0.25]
 

@@ -100,7 +100,7 @@ def test_milestones_and_probabilities_are_lists():
         ({"depth.schedule": "lin"}, "depth.schedule must be one of .* Did you mean 'linear'"),
         ({"model.init_args.dept": 3}, "CifarResNet: Option 'dept' .* Did you mean 'depth'"),
         ({"model": "torch.nn.Linea"}, "no attribute 'Linea'. Did you mean 'Linear'"),
-        ({"precision": "fp16"}, "precision must be one of 'float32', 'bf16'; got fp16"),
+        ({"precision": "fp16"}, "precision must be one of 'float32', .*; got fp16"),
         ({"threads": 0}, "threads must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"evaluate_every_steps": 0}, "evaluate_every_steps must be at least 1"),

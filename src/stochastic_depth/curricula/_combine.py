@@ -1,6 +1,7 @@
 """Curricula made of other curricula."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor
@@ -9,6 +10,7 @@ from .._checks import fail, interval
 from ._curriculum import Curriculum
 
 
+@dataclass(frozen=True, repr=False)
 class Sequential(Curriculum):
     """Several curricula one after another, each seeing its own progress from 0 to 1.
 
@@ -29,19 +31,23 @@ class Sequential(Curriculum):
         [1.0, 0.75, 0.5, 0.5]
     """
 
+    pieces: tuple[tuple[float, Callable[[float], Tensor]], ...]
+
     def __init__(self, *pieces: tuple[float, Callable[[float], Tensor]]) -> None:
         ends = [0.0, *(interval("until", until, 0.0, 1.0) for until, _ in pieces)]
         if not pieces or ends[-1] != 1:
             raise fail("the last `until`", "1, the end of training", ends[-1])
         if any(later <= earlier for earlier, later in pairwise(ends)):
             raise fail("`until`", "growing from piece to piece, from above 0", ends[1:])
-        self._spans = [
-            (start, end, curriculum)
-            for (start, end), (_, curriculum) in zip(pairwise(ends), pieces, strict=True)
-        ]
+        object.__setattr__(self, "pieces", pieces)
 
     def survival(self, progress: float) -> Tensor:
-        for start, end, curriculum in self._spans:
+        start = 0.0
+        for end, curriculum in self.pieces[:-1]:
             if progress < end:
                 return curriculum((progress - start) / (end - start))
-        return self._spans[-1][2](1.0)
+            start = end
+        return self.pieces[-1][1](min(1.0, (progress - start) / (1 - start)))
+
+    def __repr__(self) -> str:
+        return f"sequential{self.pieces!r}"

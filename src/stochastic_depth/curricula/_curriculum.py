@@ -1,7 +1,8 @@
-"""What all curricula share: the check of progress and the check of the result."""
+"""What all curricula share: the check of progress, the check of the result, the repr."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import fields
 
 from torch import Tensor
 
@@ -13,16 +14,21 @@ Survival = float | Tensor | Iterable[float]
 
 
 class Curriculum(ABC):
-    """Abstract curriculum: define `survival` for a valid progress.
+    """Abstract curriculum: subclass it as a frozen dataclass and define `survival`.
 
     Example:
+        >>> from dataclasses import dataclass
         >>> import torch
         >>> from stochastic_depth.curricula import Curriculum
-        >>> class Alternate(Curriculum):
+        >>> @dataclass(frozen=True, repr=False)
+        ... class Alternate(Curriculum):
+        ...     p: float
         ...     def survival(self, progress):
-        ...         return torch.full((2,), 1.0 if progress < 0.5 else 0.8)
-        >>> Alternate()(0.75)
+        ...         return torch.full((2,), 1.0 if progress < 0.5 else self.p)
+        >>> Alternate(0.8)(0.75)
         tensor([0.8000, 0.8000], dtype=torch.float64)
+        >>> Alternate(0.8)
+        alternate(p=0.8)
     """
 
     def __call__(self, progress: float) -> Probabilities:
@@ -46,12 +52,16 @@ class Curriculum(ABC):
     def survival(self, progress: float) -> Tensor:
         """Return the probabilities for a valid `progress`; called by `__call__`."""
 
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__.lower()}({arguments})"
 
-def as_survival(values: Survival) -> Tensor:
-    """Return a float64 vector; a single number becomes a vector of one."""
+
+def as_survival(values: Survival) -> tuple[float, ...]:
+    """Return the probabilities as numbers; a single one stands for all blocks."""
     if isinstance(values, Iterable) and getattr(values, "ndim", 1) > 0:
-        return probabilities("p", values)
-    return probabilities("p", [probability("p", values)])  # type: ignore[arg-type]
+        return tuple(probabilities("p", values).tolist())
+    return (probability("p", values),)  # type: ignore[arg-type]
 
 
 def as_share(field: str, value: float) -> float:

@@ -9,16 +9,23 @@ so that r = 0 is full depth and r = 1 the probabilities that were asked for.
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .._checks import positive
 from ._curriculum import Curriculum, Survival, as_share, as_survival
 
 
-class _Ramp(Curriculum):
-    def __init__(self, p: Survival) -> None:
-        self.p = as_survival(p)
+@dataclass(frozen=True, repr=False)
+class Ramp(Curriculum):
+    """Abstract curriculum with an intensity: subclass it and define `intensity`."""
+
+    p: Survival
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "p", as_survival(self.p))
 
     @abstractmethod
     def intensity(self, progress: float) -> float:
@@ -27,10 +34,12 @@ class _Ramp(Curriculum):
     def survival(self, progress: float) -> Tensor:
         # Both ends exactly, not to rounding: 1 - (1 - p) is not always p.
         intensity = self.intensity(progress)
-        return self.p.clone() if intensity == 1 else 1 - (1 - self.p) * intensity
+        p = torch.tensor(self.p, dtype=torch.float64)
+        return p if intensity == 1 else 1 - (1 - p) * intensity
 
 
-class Constant(_Ramp):
+@dataclass(frozen=True, repr=False)
+class Constant(Ramp):
     """The same probabilities throughout: `r(t) = 1`.
 
     Args:
@@ -49,7 +58,8 @@ class Constant(_Ramp):
         return 1.0
 
 
-class Warmup(_Ramp):
+@dataclass(frozen=True, repr=False)
+class Warmup(Ramp):
     """From full depth, linearly, to `p` at `until`: `r(t) = min(1, t / until)`.
 
     Args:
@@ -65,15 +75,18 @@ class Warmup(_Ramp):
         [1.0, 0.75, 0.5, 0.5]
     """
 
-    def __init__(self, p: Survival, until: float) -> None:
-        super().__init__(p)
-        self.until = as_share("until", until)
+    until: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "until", as_share("until", self.until))
 
     def intensity(self, progress: float) -> float:
         return min(1.0, progress / self.until)
 
 
-class Progressive(_Ramp):
+@dataclass(frozen=True, repr=False)
+class Progressive(Ramp):
     """Exponential approach to `p`: `r(t) = 1 - exp(-sharpness t)`.
 
     DeepSpeed's progressive layer drop has theta(step) = (1 - p) exp(-gamma step) + p;
@@ -97,15 +110,18 @@ class Progressive(_Ramp):
         with progressive layer dropping, section 4.
     """
 
-    def __init__(self, p: Survival, sharpness: float) -> None:
-        super().__init__(p)
-        self.sharpness = positive("sharpness", sharpness)
+    sharpness: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "sharpness", positive("sharpness", self.sharpness))
 
     def intensity(self, progress: float) -> float:
         return -math.expm1(-self.sharpness * progress)
 
 
-class Early(_Ramp):
+@dataclass(frozen=True, repr=False)
+class Early(Ramp):
     """Strongest at the start, gone at `until`: `r(t) = max(0, 1 - t / until)`.
 
     Args:
@@ -125,15 +141,18 @@ class Early(_Ramp):
         decay of the rate.
     """
 
-    def __init__(self, p: Survival, until: float) -> None:
-        super().__init__(p)
-        self.until = as_share("until", until)
+    until: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "until", as_share("until", self.until))
 
     def intensity(self, progress: float) -> float:
         return max(0.0, 1 - progress / self.until)
 
 
-class Late(_Ramp):
+@dataclass(frozen=True, repr=False)
+class Late(Ramp):
     """Full depth until `start`, then `p`: `r(t) = 1 if t >= start else 0`.
 
     Args:
@@ -152,9 +171,11 @@ class Late(_Ramp):
         Liu et al. 2023, Dropout reduces underfitting, "late s.d.".
     """
 
-    def __init__(self, p: Survival, start: float) -> None:
-        super().__init__(p)
-        self.start = as_share("start", start)
+    start: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "start", as_share("start", self.start))
 
     def intensity(self, progress: float) -> float:
         return float(progress >= self.start)

@@ -8,6 +8,7 @@ from ._configuration import differing_fields
 
 # Fields that decide where and how fast a run happens, not what it finds.
 CIRCUMSTANCES = {"accelerator", "checkpoint_every", "checkpoint_every_steps", "threads"} | {
+    "processes",
     "data.cache_dir",
     "data.data_dir",
 }

@@ -10,7 +10,9 @@ from ._depth import DepthConfig
 from ._learning_rate import LearningRateConfig
 from .data import DataConfig
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "float64"]
+Strategy = Literal["ddp", "fsdp"]
+AccumulatedGates = Literal["same", "new"]
 
 SGD = "torch.optim.SGD"
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
@@ -33,7 +35,11 @@ class RunConfig:
         optimizer: by import path; the rate comes from `learning_rate`.
         learning_rate: the rate of every step.
         epochs: passes over the training images.
-        batch_size: images of one step; the last batch of an epoch may be smaller.
+        batch_size: images of one step, of all processes together; the last batch of an epoch
+            may be smaller.
+        accumulate: parts that a batch is run in, one after the other; their gradients add up
+            to those of the batch.
+        accumulated_gates: whether the parts have the `"same"` gates or `"new"` ones each.
         seed: of the initial weights, the order of the images and the gates.
         name: name of the recipe.
         label_smoothing: share of the target that is spread evenly over all classes, in
@@ -41,9 +47,14 @@ class RunConfig:
         ema_decay: what is evaluated is an exponential moving average of the weights with
             this decay in [0, 1), which begins lower (timm's `ModelEmaV3` with a warm-up);
             None evaluates the weights themselves.
-        precision: `"float32"`, or `"bf16"` for autocast to bfloat16.
+        precision: `"float32"`, `"float64"`, or `"bf16"` for autocast to bfloat16.
         channels_last: whether images and weights lie channels-last in memory.
         accelerator: where to train: `"cpu"`, `"gpu"`, `"mps"`, or `"auto"` for the best there is.
+        processes: processes that train together, each with its share of every batch: started
+            by torchrun, on any number of machines, or else here. A run may be resumed with
+            another number.
+        strategy: what several processes share: `"ddp"` gradients alone, or `"fsdp"` weights
+            and the state of the optimizer as well.
         threads: threads of one operation on the CPU; None leaves torch's choice.
         evaluate_every: epochs between two evaluations; the last epoch always has one.
         evaluate_every_steps: steps between two evaluations, besides.
@@ -63,6 +74,8 @@ class RunConfig:
     learning_rate: LearningRateConfig = field(default_factory=LearningRateConfig)
     epochs: int = 1
     batch_size: int = 128
+    accumulate: int = 1
+    accumulated_gates: AccumulatedGates = "same"
     seed: int = 0
     name: str = "run"
     label_smoothing: float = 0.0
@@ -70,6 +83,8 @@ class RunConfig:
     precision: Precision = "float32"
     channels_last: bool = True
     accelerator: str = "auto"
+    processes: int = 1
+    strategy: Strategy = "ddp"
     threads: int | None = None
     evaluate_every: int = 1
     evaluate_every_steps: int | None = None
@@ -79,7 +94,7 @@ class RunConfig:
     loggers: tuple[Component, ...] = field(default_factory=_tensorboard)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "evaluation_batch_size"):
+        for name in ("epochs", "batch_size", "accumulate", "processes", "evaluation_batch_size"):
             count(name, getattr(self, name))
         for name in ("evaluate_every", "checkpoint_every"):
             count(name, getattr(self, name))
@@ -94,6 +109,27 @@ class RunConfig:
             raise fail("ema_decay", "in [0, 1)", self.ema_decay, "Pass null for no average.")
         one_of("accelerator", self.accelerator, ("auto", "cpu", "gpu", "mps"))
         one_of("precision", self.precision, get_args(Precision))
+        one_of("strategy", self.strategy, get_args(Strategy))
+        one_of("accumulated_gates", self.accumulated_gates, get_args(AccumulatedGates))
+        self._check_precision_and_strategy()
+
+    def _check_precision_and_strategy(self) -> None:
+        if self.depth.interval is not None and self.precision == "float64":
+            raise fail("precision", "float32 or bf16 beside depth.interval", self.precision)
+        if self.strategy != "fsdp" or self.processes == 1:
+            return
+        if self.depth.interval is not None:
+            raise fail("depth.interval", "null under strategy fsdp", self.depth.interval)
+        if self.ema_decay is not None:
+            raise fail("ema_decay", "null under strategy fsdp", self.ema_decay)
+        if self.depth.enabled and self.depth.independent:
+            raise fail(
+                "depth.ranks",
+                "'shared' under strategy fsdp, whose processes gather each block together",
+                repr(self.depth.ranks),
+            )
+        if self.precision == "float64":
+            raise fail("precision", "float32 or bf16 under strategy fsdp", self.precision)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return every field as plain nested mappings and lists, as in `config.yaml`."""

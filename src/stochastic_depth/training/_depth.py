@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from .. import budgets, curricula, gates, schedules
 from .._checks import count, fail, one_of, probability
 from .._typing import Mask, Probabilities
+from ._component import Component
 
 ScheduleName = Literal["uniform", "linear", "power", "cosine", "fixed", "sense", "auto"]
 LinearRule = Literal["huang", "linspace", "offset"]
-CurriculumName = Literal["constant", "warmup", "progressive", "early", "late"]
+CURRICULA = ("constant", "warmup", "progressive", "early", "late", "piecewise")
 LawName = Literal["bernoulli", "fixed-depth"]
 
 # Which choice each of the further arguments belongs to.
@@ -23,6 +24,7 @@ BELONGS = {
     "until": ("curriculum", ("warmup", "early")),
     "start": ("curriculum", ("late",)),
     "sharpness": ("curriculum", ("progressive",)),
+    "points": ("curriculum", ("piecewise",)),
 }
 
 LARGE_BUDGET = 0.5
@@ -49,15 +51,19 @@ class DepthConfig:
         interval: for sensitivities, steps between two estimates of them, each of which
             refits the schedule; None estimates them once, at the initial weights.
         curriculum: how the probabilities move in training: `"constant"`, `"warmup"`,
-            `"progressive"`, `"early"` or `"late"`.
+            `"progressive"`, `"early"`, `"late"` or `"piecewise"`, see `curricula`; or the
+            import path of what makes a curriculum from the probabilities (L,).
         until: share of training, for `"warmup"` and `"early"`.
         start: share of training, for `"late"`.
         sharpness: positive, for `"progressive"`.
+        points: pairs (share of training, intensity), for `"piecewise"`.
         law: `"bernoulli"`, or `"fixed-depth"` for equally many blocks in every step.
         per: what shares a draw: `"batch"`, `"sample"` or `"subset"`.
         rescale: `"train"`, `"test"` (Huang et al.) or `"none"`.
         dropped_grads: gradient of a dropped block: `"none"`, or `"zero"` (Huang et al.),
             under which weight decay and momentum still move it.
+        ranks: whether processes that train together have `"shared"` gates or `"independent"`
+            ones; None shares those of `per="batch"` alone.
         transitions: `"protect"` or `"drop"` blocks whose shortcut is a projection.
         execution: `"auto"`, `"mask"`, `"skip"` or `"gather"`.
 
@@ -79,20 +85,23 @@ class DepthConfig:
     minimum: float | None = None
     sense_batches: int = 4
     interval: int | None = None
-    curriculum: CurriculumName = "constant"
+    curriculum: str = "constant"
     until: float | None = None
     start: float | None = None
     sharpness: float | None = None
+    points: tuple[tuple[float, float], ...] | None = None
     law: LawName = "bernoulli"
     per: gates.Per = "batch"
     rescale: gates.Rescale = "train"
     dropped_grads: Literal["none", "zero"] = "none"
+    ranks: Literal["shared", "independent"] | None = None
     transitions: Literal["protect", "drop"] = "protect"
     execution: Literal["auto", "mask", "skip", "gather"] = "auto"
 
     def __post_init__(self) -> None:
         one_of("depth.schedule", self.schedule, get_args(ScheduleName))
-        one_of("depth.curriculum", self.curriculum, get_args(CurriculumName))
+        if "." not in self.curriculum:
+            one_of("depth.curriculum", self.curriculum, CURRICULA)
         one_of("depth.law", self.law, get_args(LawName))
         for name, (choice, values) in BELONGS.items():
             given = getattr(self, name)
@@ -129,6 +138,11 @@ class DepthConfig:
             if self.curriculum != "constant":
                 requirement = "constant beside depth.interval, which moves the schedule itself"
                 raise fail("depth.curriculum", requirement, repr(self.curriculum))
+
+    @property
+    def independent(self) -> bool:
+        """Whether each of several processes draws gates of its own."""
+        return self.per != "batch" if self.ranks is None else self.ranks == "independent"
 
     @property
     def chosen(self) -> ScheduleName:
@@ -186,14 +200,18 @@ class DepthConfig:
 
     def curriculum_of(self, p: Tensor | float) -> curricula.Curriculum:
         """Return the curriculum that leads to (or away from) the probabilities `p`."""
-        kinds: dict[str, tuple[Callable[..., curricula.Curriculum], float | None]] = {
+        kinds: dict[str, tuple[Callable[..., curricula.Curriculum], Any]] = {
             "warmup": (curricula.warmup, self.until),
             "progressive": (curricula.progressive, self.sharpness),
             "early": (curricula.early, self.until),
             "late": (curricula.late, self.start),
+            "piecewise": (curricula.piecewise, self.points),
         }
         if self.curriculum == "constant":
             return curricula.constant(p)
+        if self.curriculum not in kinds:
+            # One piece that lasts the whole training: what it returns is checked like any other.
+            return curricula.sequential((1.0, Component(self.curriculum).build(p)))
         kind, argument = kinds[self.curriculum]
         return kind(p, argument)
 

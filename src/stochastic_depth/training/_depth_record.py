@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from .._errors import CheckpointError
 from .._files import atomic_write
-from .._typing import Gates, Probabilities
+from .._typing import Probabilities
 
 
 class Depth(NamedTuple):
@@ -27,7 +29,7 @@ class DepthRecord:
         costs: cost of each block, in any unit.
         network_share: cost of all blocks, as a share of the network's.
         survival: step -> survival probabilities (L,).
-        per_sample: whether gates differ within a batch; a block then runs for a share of it.
+        in_part: whether gates differ within a batch; a block then runs for a share of it.
     """
 
     def __init__(
@@ -37,18 +39,17 @@ class DepthRecord:
         network_share: float,
         survival: Callable[[int], Probabilities],
         *,
-        per_sample: bool = False,
+        in_part: bool = False,
     ) -> None:
         # Without a draw, at constant depth, every block runs.
-        self.active = np.ones((num_steps, len(costs)), np.float16 if per_sample else np.uint8)
+        self.active = np.ones((num_steps, len(costs)), np.float16 if in_part else np.uint8)
         self.costs = np.asarray(costs, dtype=np.float64)
         self.network_share = network_share
         self.survival = survival
 
-    def add(self, step: int, gates: Gates) -> None:
-        """Note the gates of one step, (L,) or (L, N) on the CPU."""
-        active = gates != 0
-        self.active[step] = active if active.ndim == 1 else active.float().mean(1)
+    def add(self, step: int, shares: Float[Tensor, " L"]) -> None:
+        """Note for what share of the batch each block ran in one step."""
+        self.active[step] = shares
 
     def expected(self, start: int, stop: int) -> Depth:
         """Return the mean over steps start..stop-1 of what the probabilities say."""

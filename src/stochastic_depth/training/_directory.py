@@ -84,7 +84,9 @@ class RunDirectory:
 
     def _check_same(self, config: RunConfig) -> None:
         present = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
-        differences = list(_differences(present, config.to_mapping()))
+        # As many processes as there are now: they share out the same batches.
+        wanted = config.to_mapping() | {"processes": present.get("processes")}
+        differences = list(_differences(present, wanted))
         if differences:
             raise RunDirectoryInUse(
                 f"{self.path} holds a run of another configuration: {'; '.join(differences)}. "

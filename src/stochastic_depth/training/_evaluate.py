@@ -23,7 +23,7 @@ def evaluate(module: LightningModule, images: Batches) -> Score:
     module.eval()
     with torch.no_grad(), module.trainer.precision_plugin.forward_context():
         for inputs, labels in images:
-            logits = module(inputs)
+            logits = module(module.trainer.precision_plugin.convert_input(inputs))
             score.add(cross_entropy(logits, labels), logits, labels)
     module.train(was_training)
     return score.read()

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from .._errors import TrainingDiverged
 
@@ -32,5 +33,6 @@ def check_finite_state(model: nn.Module, step: int) -> None:
         TrainingDiverged: some are.
     """
     for name, tensor in model.state_dict().items():
-        if not torch.isfinite(tensor).all():
+        local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+        if not torch.isfinite(local).all():
             raise TrainingDiverged(f"{name} must stay finite; at step {step} it is not. {REMEDY}")

@@ -2,31 +2,30 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from torch import nn
 
 from .._typing import Probabilities
-from ._checkpoint_io import AtomicCheckpointIO
 from ._config import RunConfig
+from ._depth_callbacks import gates_of_steps, sense_mode, setting_gates
 from ._depth_record import DepthRecord
 from ._directory import RunDirectory
 from ._evaluate import evaluate
 from ._module import Classifier
-from ._prepare import Prepared, sensing_batches
+from ._prepare import Prepared
+from ._processes import Place
 from ._running_mean import RunningGradient, Score
+from ._trainer import new_trainer
 from .callbacks import (
     Checkpoints,
+    Exchange,
     ProgressLine,
     RandomState,
     Recorder,
     SenseMode,
-    StochasticDepth,
 )
 from .data import Batches, ImageSet, augmentation_of
-
-PRECISION: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
 def fit(
@@ -45,7 +44,8 @@ def fit(
         images.to(device) for images in (splits.train, splits.validation, splits.test)
     )
     batches = training_batches(train, config)
-    gates, sense = _gates(prepared), _sense(prepared, train)
+    sense, setting = sense_mode(prepared, train), setting_gates(prepared)
+    gates = gates_of_steps(setting, batches, config)
     recorder = Recorder(
         run.path,
         config,
@@ -58,39 +58,27 @@ def fit(
     )
     saving = Checkpoints(run.checkpoints, config, recorder)
     line = ProgressLine(recorder, config.name) if progress else None
-    callbacks: list[Callback | None] = [sense, gates, recorder, RandomState(batches), saving, line]
+    exchange = Exchange(prepared.model, prepared.blocks, gates) if config.processes > 1 else None
+    callbacks: list[Callback | None] = [sense, setting, exchange, recorder]
+    callbacks += [RandomState(batches), saving, line]
     # They need the device, which only a trainer knows.
     trainer.callbacks += [callback for callback in callbacks if callback]  # type: ignore[attr-defined]
+    if config.precision == "float64":
+        prepared.model.double()  # Lightning would do so after it has loaded a checkpoint
     module = Classifier(
         prepared.model,
         config.optimizer,
         prepared.rate,
+        blocks=[block.path for block in prepared.blocks],
+        sizes=batches.sizes,
+        accumulate=config.accumulate,
         label_smoothing=config.label_smoothing,
         ema_decay=config.ema_decay,
     )
     trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
     score = evaluate(module.to(device), _in_order(train, config))
+    recorder.sent = exchange.sent if exchange else None
     return recorder, score
-
-
-def new_trainer(config: RunConfig, directory: Path) -> Trainer:
-    """Return a trainer that leaves metrics, progress and checkpoints to our callbacks."""
-    loggers = [
-        logger.build(save_dir=str(directory)) if logger.accepts("save_dir") else logger.build()
-        for logger in config.loggers
-    ]
-    return Trainer(
-        accelerator=config.accelerator,
-        devices=1,
-        precision=PRECISION[config.precision],
-        max_epochs=config.epochs,
-        logger=loggers,
-        plugins=[AtomicCheckpointIO()],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-    )
 
 
 def training_batches(images: ImageSet, config: RunConfig) -> Batches:
@@ -101,6 +89,8 @@ def training_batches(images: ImageSet, config: RunConfig) -> Batches:
         config.seed,
         augmentation=augmentation_of(config.data),
         channels_last=config.channels_last,
+        rank=Place.here().rank,
+        world=config.processes,
     )
 
 
@@ -109,34 +99,13 @@ def _in_order(images: ImageSet, config: RunConfig) -> Batches:
     return Batches(images, size, seed=0, shuffle=False, channels_last=layout)
 
 
-def _gates(prepared: Prepared) -> StochasticDepth | None:
-    """Return the callback that sets the gates, and the probabilities if they move."""
-    if prepared.handle is None:
-        return None
-    moving = prepared.config.depth.curriculum != "constant"
-    return StochasticDepth(prepared.handle, prepared.curriculum if moving else None)
-
-
-def _sense(prepared: Prepared, train: ImageSet) -> SenseMode | None:
-    """Return the callback that refits the schedule to sensitivities, where that is asked for."""
-    config, depth = prepared.config, prepared.config.depth
-    if prepared.handle is None or depth.interval is None or depth.budget is None:
-        return None
-    return SenseMode(
-        prepared.handle,
-        lambda step: sensing_batches(train, config, step),
-        depth.budget,
-        depth.interval,
-        minimum=depth.minimum or 0.0,
-    )
-
-
 def _depth_record(prepared: Prepared, sense: SenseMode | None) -> DepthRecord:
     costs = [block.cost for block in prepared.blocks]
-    per_sample = prepared.config.depth.per != "batch"
-    share = prepared.network_share
+    config, share = prepared.config, prepared.network_share
+    fresh = config.accumulate > 1 and config.accumulated_gates == "new"
+    in_part = config.depth.per != "batch" or config.depth.independent or fresh
     survival = _survival(prepared) if sense is None else sense.survival
-    return DepthRecord(prepared.num_steps, costs, share, survival, per_sample=per_sample)
+    return DepthRecord(prepared.num_steps, costs, share, survival, in_part=in_part)
 
 
 def _survival(prepared: Prepared) -> Callable[[int], Probabilities]:
@@ -149,7 +118,8 @@ def _survival(prepared: Prepared) -> Callable[[int], Probabilities]:
 
 def _first_weight(prepared: Prepared) -> nn.Parameter | None:
     """Return the weight of the first convolution (or linear map) of the first block."""
-    if not prepared.blocks:
+    sharded = prepared.config.processes > 1 and prepared.config.strategy == "fsdp"
+    if not prepared.blocks or sharded:  # no process has the whole of it
         return None
     block = prepared.model.get_submodule(prepared.blocks[0].path)
     return next((weight for weight in block.parameters() if weight.ndim > 1), None)

@@ -87,6 +87,7 @@ def prepare(config: RunConfig) -> Prepared:
         config.depth.law_of(survival),
         per=config.depth.per,
         dropped_grads=config.depth.dropped_grads,
+        ranks=config.depth.ranks,
         transitions=config.depth.transitions,
         execution=config.depth.execution,
         seed=config.seed,

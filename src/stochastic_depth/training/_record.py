@@ -36,13 +36,15 @@ def opening(
     }
 
 
-def summary(history: History, depth: DepthRecord, train: Score) -> dict[str, Any]:
+def summary(history: History, depth: DepthRecord, train: Score, sent: int | None) -> dict[str, Any]:
     """Return the figures of a finished run.
 
     Args:
         history: of the run, with an evaluation after the last step.
         depth: of all its steps.
         train: on the training images in evaluation mode, without augmentation.
+        sent: bytes of gradients that a process has sent since the last start, if it has any
+            others to send them to.
     """
     best, last = history.best, history.evaluations[-1]
     num_steps, num_blocks = depth.active.shape
@@ -58,6 +60,7 @@ def summary(history: History, depth: DepthRecord, train: Score) -> dict[str, Any
         "realised_depth": realised.blocks,
         "live_share": realised.blocks / num_blocks if num_blocks else 1.0,
         "live_cost": realised.cost,
+        "bytes_sent": sent,
     }
 
 

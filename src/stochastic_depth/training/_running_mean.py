@@ -34,6 +34,15 @@ class RunningScore:
         self.losses: list[Tensor] = []  # mean of each batch
         self.wrong: list[Tensor] = []  # one boolean per image of each batch
 
+    @classmethod
+    def merged(cls, states: Sequence[Mapping[str, Any]]) -> "RunningScore":
+        """Return the score over the batches of several others, given their states."""
+        score = cls()
+        for state in states:
+            score.losses += state["losses"]
+            score.wrong += state["wrong"]
+        return score
+
     def add(
         self, loss: Float[Tensor, ""], logits: Float[Tensor, "N K"], labels: Int[Tensor, " N"]
     ) -> None:

@@ -3,7 +3,7 @@ import logging
 import lightning
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -101,6 +101,44 @@ def test_resuming_gives_exactly_the_remaining_batches(done):
     resumed.load_state_dict(states[done])
     rest = [batch for _ in range(3 - resumed.epoch) for batch in resumed]
     assert_same(rest, everything[done + 1 :])
+
+
+@given(number=st.integers(6, 40), size=st.integers(3, 12), world=st.integers(1, 3))
+def test_processes_share_out_what_one_alone_would_have(number, size, world):
+    assume((number % size or size) >= world)
+    whole = Batches(image_set(number), size, 5)
+    shares = [Batches(image_set(number), size, 5, rank=r, world=world) for r in range(world)]
+    for epoch in range(2):
+        for index in range(len(whole)):
+            parts = [share.batch(epoch, index) for share in shares]
+            assert [len(y) for _, y in parts] == shares[0].sizes(index)
+            assert max(shares[0].sizes(index)) - min(shares[0].sizes(index)) <= 1
+            x, y = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+            assert_same([(x, y)], [whole.batch(epoch, index)])
+
+
+def test_each_process_augments_for_itself():
+    same = ImageSet(image_set().images[:1].expand(12, -1, -1, -1), torch.zeros(12).long())
+    draws = {
+        (rank, world): Batches(
+            same, 12, 0, augmentation=ShiftFlip(2, True), rank=rank, world=world
+        ).batch(0, 0)[0][:4]
+        for rank, world in ((0, 1), (0, 2), (1, 2), (1, 3))
+    }
+    assert len({tuple(draw.flatten().tolist()) for draw in draws.values()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"world": 3}, "processes must be at most 2, the images of the smallest batch; got 3"),
+        ({"rank": 2, "world": 2}, "rank must be one of 0, 1"),
+        ({"world": 0}, "world must be at least 1"),
+    ],
+)
+def test_shares_that_are_refused(options, message):
+    with pytest.raises(InvalidArgument, match=message):
+        batches(**options)
 
 
 def test_breaking_off_starts_the_same_epoch_anew():

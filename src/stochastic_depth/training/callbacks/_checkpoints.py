@@ -1,5 +1,6 @@
 """When checkpoints are written."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ class Checkpoints(Callback):
     """Write `last.ckpt` at the end of epochs and between, and `best.ckpt`.
 
     What is written is finite, and is on the disk whole or not at all. After SIGTERM the
-    step is finished and a checkpoint written, whereupon Lightning leaves.
+    step is finished and a checkpoint written, whereupon Lightning leaves; of several
+    processes each leaves at once, and the last checkpoint is what there is.
 
     Args:
         directory: of the checkpoints.
@@ -27,6 +29,12 @@ class Checkpoints(Callback):
         self.directory = directory
         self.config = config
         self.recorder = recorder
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave at once on SIGTERM where other processes may wait for this one."""
+        if trainer.world_size > 1:
+            # Lightning's handler would talk to them in the middle of what they exchange.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

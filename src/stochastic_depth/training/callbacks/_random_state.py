@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 
+from ...gates import stream
+from .._processes import gathered
 from ..data import Batches
 
 
@@ -22,30 +24,34 @@ class RandomState(Callback):
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
-        self.resumed: dict[str, Any] | None = None
+        self.resumed: list[dict[str, Any]] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states as tensors and plain numbers."""
+        """Return the states of every process as tensors and plain numbers."""
         numpy_state: Any = np.random.get_state(legacy=False)
-        return {
+        own = {
             "python": random.getstate(),
             "numpy": numpy_state | {"state": _plain(numpy_state["state"])},
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all(),
         }
+        return {"processes": gathered(own)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the states until training starts: setting it up may draw numbers."""
-        self.resumed = state_dict
+        self.resumed = state_dict["processes"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Set the states that were loaded."""
-        if self.resumed is None:
-            return
-        random.setstate(self.resumed["python"])
-        np.random.set_state(self.resumed["numpy"])
-        torch.set_rng_state(self.resumed["torch"])
-        torch.cuda.set_rng_state_all(self.resumed["cuda"])
+        """Set the states that were loaded; a process that has none gets one of its own."""
+        states, rank = self.resumed or [], trainer.global_rank
+        if rank < len(states):
+            random.setstate(states[rank]["python"])
+            np.random.set_state(states[rank]["numpy"])
+            torch.set_rng_state(states[rank]["torch"])
+            torch.cuda.set_rng_state_all(states[rank]["cuda"])
+        elif rank:
+            seed = stream(self.batches.seed, trainer.global_step, rank).initial_seed()
+            seed_everything(seed % 2**32, verbose=False)
         self.resumed = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.nn.parallel import DistributedDataParallel
 
 from .._config import RunConfig
 from .._depth_record import DepthRecord
 from .._evaluate import evaluate
 from .._finite import check_finite
 from .._history import Evaluation, History
-from .._running_mean import RunningGradient, RunningScore
+from .._processes import Place, from_first, gathered
+from .._running_mean import RunningGradient, RunningScore, Score
 from .._stopwatch import Stopwatch
 from ..data import Batches
-from ._stochastic_depth import StochasticDepth
+from ._step_gates import StepGates
 
 
 class Recorder(Callback):
@@ -32,7 +34,7 @@ class Recorder(Callback):
         depth: takes the gates.
         gradient: takes the gradients.
         rate: step -> learning rate.
-        gates: the callback that sets the gates; None at constant depth.
+        gates: the gates of every step; None at constant depth.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class Recorder(Callback):
         depth: DepthRecord,
         gradient: RunningGradient,
         rate: Callable[[int], float],
-        gates: StochasticDepth | None,
+        gates: StepGates | None,
     ) -> None:
         self.directory = directory
         self.config = config
@@ -59,6 +61,7 @@ class Recorder(Callback):
         self.history = History()
         self.watch = Stopwatch()
         self.step = 0  # steps recorded
+        self.sent: int | None = None  # bytes of gradients since the last start
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, also where a run is resumed within an epoch."""
@@ -79,8 +82,8 @@ class Recorder(Callback):
         """Add one step, without waiting for the device."""
         self.step = trainer.global_step
         self.score.add(outputs["loss"], outputs["logits"], batch[1])
-        if self.gates is not None and (drawn := self.gates.handle.gates) is not None:
-            self.depth.add(self.step - 1, drawn)
+        if self.gates is not None:
+            self.depth.add(self.step - 1, self.gates.shares(batch_idx))
         # A dropped block may have zeros for a gradient; they are not a measurement.
         if self.depth.active[self.step - 1, :1].any():
             self.gradient.add()
@@ -99,7 +102,8 @@ class Recorder(Callback):
         depth = self._depth_columns(self.step - int(trainer.num_training_batches), self.step)
         place = {"epoch": epoch, "step": self.step, "lr": self.rate(self.step - 1)}
         self.history.rows.append(evaluation | train | depth | place)
-        self.history.write(self.directory)
+        if trainer.is_global_zero:
+            self.history.write(self.directory)
         measured = {k: v for k, v in self.history.rows[-1].items() if v is not None}
         for logger in trainer.loggers:
             logger.log_metrics(measured, step=self.step)
@@ -108,7 +112,7 @@ class Recorder(Callback):
         if self.history.last_step == self.step:
             return  # the end of an epoch, and a step at which one was due
         images = (self.validation, self.test)
-        scores = [evaluate(module, batches) if len(batches) else None for batches in images]
+        scores = [_evaluated(module, batches) if len(batches) else None for batches in images]
         for score in scores:
             if score is not None:
                 check_finite("loss of the evaluation", score.loss, self.step)
@@ -116,7 +120,9 @@ class Recorder(Callback):
         self.history.evaluations.append(evaluation)
 
     def _train_columns(self) -> dict[str, float | None]:
-        score, gradient = self.score.read(), self.gradient.read()
+        everywhere = gathered(self.score.state_dict())
+        score, gradient = RunningScore.merged(everywhere).read(), self.gradient.read()
+        self.score = RunningScore()
         seconds = self.watch.read()
         check_finite("training loss", score.loss, self.step)
         return {
@@ -137,14 +143,15 @@ class Recorder(Callback):
 
     def write_gates(self) -> None:
         """Write the gates of the steps so far, where any were drawn."""
-        if self.gates is not None:
+        if self.gates is not None and Place.here().writes:
             self.depth.write(self.directory / "gates.npy", self.step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been measured, the running means of the epoch included."""
+        everywhere = gathered(self.score.state_dict())
         return {
             "history": self.history.state_dict(),
-            "score": self.score.state_dict(),
+            "score": RunningScore.merged(everywhere).state_dict(),
             "gradient": self.gradient.state_dict(),
             "seconds": self.watch.seconds,
             "step": self.step,
@@ -153,9 +160,18 @@ class Recorder(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what a checkpoint had measured."""
         self.history.load_state_dict(state_dict["history"])
-        self.score.load_state_dict(state_dict["score"])
+        if Place.here().writes:  # one process goes on with the score of all
+            self.score.load_state_dict(state_dict["score"])
         self.gradient.load_state_dict(state_dict["gradient"])
         self.watch.seconds = state_dict["seconds"]
         self.step = state_dict["step"]
         if self.gates is not None:
             self.depth.read(self.directory / "gates.npy", self.step)
+
+
+def _evaluated(module: LightningModule, images: Batches) -> Score:
+    """Evaluate once for all processes; a sharded network is run by all of them together."""
+    replicated = isinstance(module.trainer.model, DistributedDataParallel)
+    if replicated and not module.trainer.is_global_zero:
+        return from_first(Score(0.0, 0.0))
+    return from_first(evaluate(module, images))

@@ -9,7 +9,7 @@ into memory. A batch is normalized and augmented by a handful of tensor operatio
 no worker processes are needed.
 """
 
-from ._batches import Batch, Batches
+from ._batches import Batch, Batches, even
 from ._config import DataConfig
 from ._image_set import ImageSet, Splits
 from ._load import load
@@ -28,6 +28,7 @@ __all__ = [
     "Splits",
     "Transforms",
     "augmentation_of",
+    "even",
     "fit_normalization",
     "load",
 ]

@@ -1,4 +1,4 @@
-"""Batches that depend on (seed, epoch, batch) and on nothing else."""
+"""Batches that depend on (seed, epoch, batch), on who takes part, and on nothing else."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from ..._checks import count, fail
+from ..._checks import count, fail, one_of
 from ._image_set import ImageSet
 from ._shift_flip import Augmentation
 
@@ -27,6 +27,10 @@ class Batches:
 
     Batches are made where the images are: move the set with `ImageSet.to` first.
 
+    Of several processes that train together, each has its share of every batch: together
+    they have the images that one process alone would have. Shares differ by one image at
+    most.
+
     Args:
         image_set: the images.
         batch_size: images per batch, at least 1.
@@ -35,6 +39,9 @@ class Batches:
             and the CPU generator of the batch. None leaves them as they are.
         shuffle: whether each epoch has its own order.
         channels_last: memory order of the images, else contiguous.
+        rank: number of this process, from 0 to `world` - 1.
+        world: number of processes, at most the images of the smallest batch. With several, the
+            augmentation is drawn by each for itself.
 
     Raises:
         InvalidArgument: an argument out of range.
@@ -57,6 +64,8 @@ class Batches:
         augmentation: Augmentation | None = None,
         shuffle: bool = True,
         channels_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.image_set = image_set
         self.batch_size = count("batch_size", batch_size)
@@ -64,6 +73,9 @@ class Batches:
         self.augmentation = augmentation
         self.shuffle = shuffle
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.world = count("world", world)
+        self.rank = one_of("rank", rank, range(world))
+        self._check_shares()
         self.epoch = 0
         self._next = 0  # batch that `state_dict` names
         self._start = 0  # batch at which the next iteration begins
@@ -81,22 +93,30 @@ class Batches:
 
         Returns:
             Images (n, C, H, W), float32, and labels (n,), int64; n is `batch_size`, or
-            what is left in the last batch.
+            what is left in the last batch, divided by the number of processes.
         """
         if not 0 <= index < len(self):
             raise fail("index", f"of one of the {len(self)} batches", index)
         rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        if self.world > 1:
+            rows = rows.tensor_split(self.world)[self.rank]
         x = self.image_set.inputs(rows)
         if self.augmentation is not None:
-            x = self.augmentation(x, _stream(self.seed, epoch, index))
+            share = (self.rank, self.world) if self.world > 1 else ()
+            x = self.augmentation(x, _stream(self.seed, epoch, index, *share))
         return x.contiguous(memory_format=self.memory_format), self.image_set.labels[rows]
+
+    def sizes(self, index: int) -> list[int]:
+        """Return how many images of batch `index` each process has."""
+        number = min(self.batch_size, len(self.image_set) - index * self.batch_size)
+        return even(number, self.world)
 
     def order(self, epoch: int) -> Int[Tensor, " N"]:
         """Return the rows of the image set in the order of an epoch."""
         if self._order is None or self._order[0] != epoch:
             rows = torch.arange(len(self.image_set))
             if self.shuffle:
-                rows = torch.randperm(len(rows), generator=_stream(self.seed, epoch, None))
+                rows = torch.randperm(len(rows), generator=_stream(self.seed, epoch))
             self._order = (epoch, rows.to(self.image_set.images.device))
         return self._order[1]
 
@@ -114,6 +134,13 @@ class Batches:
         if count("epoch", epoch, least=0) != self.epoch:
             self.epoch, self._next, self._start = epoch, 0, 0
 
+    def _check_shares(self) -> None:
+        smallest = len(self.image_set) % self.batch_size or self.batch_size
+        if len(self.image_set) and smallest < self.world:
+            requirement = f"at most {smallest}, the images of the smallest batch"
+            remedy = "Change batch_size, or the number of images."
+            raise fail("processes", requirement, self.world, remedy)
+
     def state_dict(self) -> dict[str, int]:
         """Return the epoch and index of the batch that comes next."""
         return {"epoch": self.epoch, "batch": self._next}
@@ -126,11 +153,22 @@ class Batches:
         self._start = self._next
 
 
-def _stream(seed: int, epoch: int, index: int | None) -> Generator:
+def even(number: int, parts: int) -> list[int]:
+    """Return the sizes of parts as equal as can be, larger ones first, as `tensor_split` does.
+
+    Example:
+        >>> even(7, 3)
+        [3, 2, 2]
+    """
+    whole, more = divmod(number, parts)
+    return [whole + (part < more) for part in range(parts)]
+
+
+def _stream(seed: int, epoch: int, index: int | None = None, *share: int) -> Generator:
     """Return the generator of one batch, or of the order of an epoch (index None).
 
     The key is tagged and hashed, so that it is unrelated to the gates of the same seed.
     """
-    key = repr(("data", seed, epoch, index)).encode()
+    key = repr(("data", seed, epoch, index, *share)).encode()
     digest = hashlib.blake2b(key, digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
