@@ -96,7 +96,8 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Non
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     # DistributedDataParallel wonders at steps in which no block was skipped.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     how = LaunchConfig(
