@@ -12,6 +12,9 @@ from ._find import find_blocks
 from ._gating import GatedModel, gated, gating
 from ._handle import Handle, handle
 from ._plan import Plan, plan
+from ._predict import Prediction, predict
+from ._recalibrate import recalibrate
+from ._register import register
 from .finding import Block, Granularity, Transitions
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "Plan",
     "find_blocks",
     "plan",
+    "register",
     # look at its depth
     "DepthCheck",
     "depth_check",
@@ -33,6 +37,10 @@ __all__ = [
     "gating",
     # cut blocks out
     "extract",
+    # after training
+    "Prediction",
+    "predict",
+    "recalibrate",
     # arguments
     "DroppedGrads",
     "Granularity",

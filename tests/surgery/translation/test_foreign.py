@@ -308,7 +308,7 @@ class ReadsContainer(Base):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (LooksAtItsInput, "cannot be traced .symbolically traced variables"),
+        (LooksAtItsInput, "cannot be traced .its control flow depends on the values of a tensor"),
         (UsedTwice, "the output of its branch, f, is used elsewhere too"),
         (ReadsContainer, "its branch reads split, which holds several values"),
         (InPlaceBefore, "its branch changes its own input in place, at relu"),
@@ -369,6 +369,18 @@ class MaskWithoutShortcut(Masked):
         return self.drop_path(self.f(x))
 
 
+class MaskOfNothing(Masked):
+    def forward(self, x):
+        y = self.f(x)
+        self.drop_path(x)
+        return y + x
+
+
+class MaskNeverCalled(Masked):
+    def forward(self, x):
+        return self.f(x)
+
+
 class MaskTwice(Masked):
     """One mask module for two branches, one of them scaled after the mask."""
 
@@ -380,10 +392,14 @@ class MaskTwice(Masked):
 def test_masks_with_another_meaning_are_refused():
     with pytest.raises(CannotTranslate, match="masking its drop sites is something else"):
         program_of(NormAfterMask().double(), batch())
-    with pytest.raises(NotResidual, match="it has no residual addition"):
+    with pytest.raises(CannotTranslate, match="its mask is not on a residual branch"):
         program_of(MaskOnShortcut().double(), batch())
-    with pytest.raises(NotResidual, match="it has no residual addition"):
+    with pytest.raises(CannotTranslate, match="its mask removes the whole signal"):
         program_of(MaskWithoutShortcut().double(), batch())
+    with pytest.raises(CannotTranslate, match="its mask has no effect on what it computes"):
+        program_of(MaskOfNothing().double(), batch())
+    with pytest.raises(NotResidual, match="it has no residual addition"):
+        program_of(MaskNeverCalled().double(), batch())
 
 
 def test_a_mask_may_serve_two_branches():

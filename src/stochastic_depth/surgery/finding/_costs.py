@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..translation import isolated_rng
@@ -33,7 +34,8 @@ def count_flops(model: nn.Module, example: Any) -> Callable[[list[str]], float]:
             stack.enter_context(evaluation_mode(model))
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             stack.enter_context(counter)
-            model(*inputs)
+            # Parameters that ask for gradients trip the counter up where they are arguments.
+            functional_call(model, _detached(model), inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     counts = counter.get_flop_counts()
@@ -44,3 +46,7 @@ def count_flops(model: nn.Module, example: Any) -> Callable[[list[str]], float]:
         return float(sum(sum(counts[name].values()) for name in names if name in counts))
 
     return flops
+
+
+def _detached(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}

@@ -11,11 +11,14 @@ from ..translation import (
     Branch,
     Call,
     CannotTranslate,
+    Declared,
     Foreign,
     NotResidual,
     Own,
     Translation,
     branch_of,
+    delegates,
+    is_declared,
     sites,
 )
 from ._observe import observe
@@ -31,7 +34,9 @@ class Unit:
         translation: how to run it under gates; None when that is impossible.
         branches: its residual branches; empty without a translation.
         obstacle: why there is no translation.
-        marked: whether it is the project's, or has drop sites, and so is certainly a block.
+        marked: whether it is the project's, was registered, or has drop sites, and so is
+            certainly a block.
+        delegates: whether its additions take place in its children.
     """
 
     path: str
@@ -40,6 +45,7 @@ class Unit:
     branches: tuple[Branch, ...]
     obstacle: str
     marked: bool
+    delegates: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,10 @@ class Survey:
 def survey(model: nn.Module, example: Any | None = None) -> Survey:
     """Look for the blocks of `model`.
 
-    Blocks are the project's `Residual` modules; the modules that own a drop site, in a
-    model that has sites; in a model with neither, the innermost modules whose forward
-    adds a branch to what the branch was computed from.
+    Blocks are the project's `Residual` modules; those of a class that was registered; the
+    modules that own a drop site, in a model that uses sites; in a model with neither
+    sites nor `Residual` modules, the innermost modules whose forward adds a branch to
+    what the branch was computed from.
 
     Args:
         model: the model, without gates.
@@ -78,8 +85,18 @@ def survey(model: nn.Module, example: Any | None = None) -> Survey:
     """
     own = {p: _own_unit(p, m) for p, m in model.named_modules() if isinstance(m, Residual)}
     foreign = dict(_candidates(model, own))
-    if own or any(map(sites, foreign.values())):
-        foreign = {path: module for path, module in foreign.items() if sites(module)}
+    marked = {path: m for path, m in foreign.items() if sites(m) or is_declared(m)}
+    if own or any(map(sites, marked.values())):
+        found = _among(model, own, marked, example)
+        if found.units:
+            return found
+    return _among(model, own, foreign, example)
+
+
+def _among(
+    model: nn.Module, own: dict[str, Unit], foreign: dict[str, nn.Module], example: Any | None
+) -> Survey:
+    """Look for blocks among the own ones and the candidates."""
     if not foreign:
         return Survey(tuple(own.values()), ())
     watched = foreign | {path: model.get_submodule(path) for path in own}
@@ -95,11 +112,14 @@ def survey(model: nn.Module, example: Any | None = None) -> Survey:
 
 def _candidates(model: nn.Module, own: Collection[str]) -> Iterator[tuple[str, nn.Module]]:
     """Yield what might be a foreign block: a module with children and its own forward."""
-    inside_own = tuple(f"{path}." for path in own)
+    declared = {path for path, module in model.named_modules() if is_declared(module)}
+    inside_known = tuple(f"{path}." for path in (*own, *declared))
     for path, module in model.named_modules():
         is_composite = next(module.children(), None) is not None
         is_torch = type(module).__module__.startswith("torch.")
-        if is_composite and not is_torch and path not in own and not path.startswith(inside_own):
+        if path in own or path.startswith(inside_known):
+            continue
+        if path in declared or (is_composite and not is_torch):
             yield path, module
 
 
@@ -108,8 +128,9 @@ def _own_unit(path: str, block: Residual) -> Unit:
 
 
 def _look_at(path: str, block: nn.Module, call: Call) -> Unit | Other:
-    kind, marked = type(block).__name__, bool(sites(block))
-    translation = Foreign(type(block))
+    kind, declared = type(block).__name__, is_declared(block)
+    marked = declared or bool(sites(block))
+    translation = Declared(type(block)) if declared else Foreign(type(block))
     try:
         branches = translation.prepare(block, call)
     except NotResidual as error:
@@ -118,25 +139,32 @@ def _look_at(path: str, block: nn.Module, call: Call) -> Unit | Other:
         if marked:
             return Unit(path, kind, None, (), str(error), marked)
         return Other(path, kind, str(error))
-    return Unit(path, kind, translation, branches, "", marked)
+    return Unit(path, kind, translation, branches, "", marked, delegates(block))
 
 
 def _sort_out(found: list[Unit | Other]) -> Survey:
     """Keep blocks; without drop sites to tell, those that contain no other block."""
     units = [one for one in found if isinstance(one, Unit)]
     residual_kinds = {u.kind for u in units if any(b.kind == "identity" for b in u.branches)}
+    residual = [unit for unit in units if unit.marked or unit.kind in residual_kinds]
     others = [one for one in found if isinstance(one, Other)]
     blocks = []
     for unit in units:
-        inside = "" if unit.path == "" else f"{unit.path}."
         if unit.marked:
             blocks.append(unit)
-        elif any(other is not unit and other.path.startswith(inside) for other in units):
-            others.append(Other(unit.path, unit.kind, "it contains blocks"))
-        elif unit.kind not in residual_kinds:
+        elif unit not in residual:
             others.append(
                 Other(unit.path, unit.kind, "it adds up learned maps, without a shortcut")
             )
+        elif any(_is_part(unit, whole) and whole.delegates for whole in residual):
+            others.append(Other(unit.path, unit.kind, "it is part of a block"))
+        elif any(_is_part(part, unit) and not part.delegates for part in residual):
+            others.append(Other(unit.path, unit.kind, "it contains blocks"))
         else:
             blocks.append(unit)
     return Survey(tuple(blocks), tuple(others))
+
+
+def _is_part(inner: Unit, outer: Unit) -> bool:
+    inside = "" if outer.path == "" else f"{outer.path}."
+    return inner is not outer and inner.path.startswith(inside)

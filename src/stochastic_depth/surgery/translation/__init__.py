@@ -7,8 +7,17 @@ against the original (`_verify`). The project's own blocks need none of this (`_
 """
 
 from ._call import Call
+from ._declared import (
+    BranchFunction,
+    Declaration,
+    Declared,
+    PartFunction,
+    declare,
+    is_declared,
+)
 from ._errors import CannotTranslate, NotResidual
 from ._foreign import Foreign
+from ._inline import delegates
 from ._own import Own, branch_of
 from ._program import Branch
 from ._protocol import Translation
@@ -23,6 +32,14 @@ __all__ = [
     "Own",
     "Translation",
     "branch_of",
+    "delegates",
+    # what users say
+    "BranchFunction",
+    "Declaration",
+    "Declared",
+    "PartFunction",
+    "declare",
+    "is_declared",
     # why there is no way
     "CannotTranslate",
     "NotResidual",

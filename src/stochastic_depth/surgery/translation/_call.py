@@ -37,6 +37,11 @@ class Call:
         fixed = tuple((type(leaf), leaf) if isinstance(leaf, FIXED) else _LIVE for leaf in leaves)
         return cls(live, (structure, fixed))
 
+    @property
+    def shapes(self) -> tuple[Any, ...]:
+        """The shapes of what flows; None for what has none."""
+        return tuple(getattr(value, "shape", None) for value in self.live)
+
     def arguments(self, live: Sequence[Any]) -> Arguments:
         """Put a call of the same pattern together again, from other live values."""
         structure, fixed = self.pattern

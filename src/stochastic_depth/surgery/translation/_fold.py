@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ._call import Call
 from ._program import Program
 from ._sites import is_mask
-from ._trace import trace
+from ._trace import follow
 
 AFFINE = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
@@ -105,7 +105,7 @@ def _weights_of(module: nn.Module) -> list[nn.Parameter]:
 def _weights_inside(module: nn.Module) -> list[nn.Parameter]:
     """Return the last weights of a composite module, by following its forward."""
     try:
-        graph = trace(module, Call.of((torch.empty(0),), {}))
+        graph = follow(module, Call.of((torch.empty(0),), {})).graph
     except Exception:  # a forward that cannot be followed is one whose weights are unknown
         return []
     return last_weights(graph, module)

@@ -1,29 +1,36 @@
 """Where a shortcut and a branch meet: the residual additions of a block's graph."""
 
 import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
 from torch import fx, nn
 
+from ._inline import ADDITIONS
 from ._sites import Site
 
 ShortcutKind = Literal["identity", "resize", "projection"]
 """Of a shortcut: nothing happens on it; something without parameters; a learned map."""
 
-ADDITIONS = (operator.add, operator.iadd, torch.add)
-
 
 @dataclass(frozen=True)
 class Join:
-    """One residual addition, `node = shortcut + branch`."""
+    """One residual addition, `node = shortcut + branch`.
+
+    Attributes:
+        node: the sum.
+        shortcut: one operand.
+        branch: the other.
+        kind: of the shortcut.
+        sites: drop sites that mask the branch as a whole.
+    """
 
     node: fx.Node
     shortcut: fx.Node
     branch: fx.Node
     kind: ShortcutKind
+    sites: frozenset[fx.Node] = frozenset()
 
 
 def find_joins(graph: fx.Graph, block: nn.Module, has_sites: bool) -> list[Join]:
@@ -32,7 +39,7 @@ def find_joins(graph: fx.Graph, block: nn.Module, has_sites: bool) -> list[Join]
     Of the two operands the branch is the one that is computed from the other; where
     neither is (a projection shortcut), the one with the site, or with more layers.
     A block with sites is masked at its sites, so additions without one are left alone.
-    An addition inside the branch of another belongs to that branch.
+    An addition inside the branch of another belongs to that branch, and so does its site.
 
     Args:
         graph: from `trace`, with shapes recorded.
@@ -41,9 +48,25 @@ def find_joins(graph: fx.Graph, block: nn.Module, has_sites: bool) -> list[Join]
     """
     found = [join for node in graph.nodes if (join := _join(node, block)) is not None]
     if has_sites:
-        found = [join for join in found if _passes_site(join, block)]
-    inner = {node for join in found for node in ancestors(join.branch) - ancestors(join.shortcut)}
-    return [join for join in found if join.node not in inner]
+        found = [join for join in found if sites_of(_own(join), block)]
+    inner = {node for join in found for node in _own(join)}
+    nested = [join for join in found if join.node in inner]
+    within = {node for join in nested for node in _own(join)}
+    return [
+        replace(join, sites=frozenset(sites_of(_own(join) - within, block)))
+        for join in found
+        if join not in nested
+    ]
+
+
+def _own(join: Join) -> set[fx.Node]:
+    """Return what the branch is computed from and the shortcut is not."""
+    return ancestors(join.branch) - ancestors(join.shortcut)
+
+
+def sites_of(nodes: Iterable[fx.Node], block: nn.Module) -> set[fx.Node]:
+    """Return the drop sites among `nodes`."""
+    return {node for node in nodes if isinstance(module_of(node, block), Site)}
 
 
 def may_join(graph: fx.Graph) -> bool:
@@ -127,7 +150,12 @@ def _extent(nodes: set[fx.Node], block: nn.Module) -> tuple[bool, int, int]:
 
 
 def _working(nodes: set[fx.Node], block: nn.Module) -> set[fx.Node]:
-    return {node for node in nodes if type(module_of(node, block)) is not nn.Identity}
+    return {node for node in nodes if not _does_nothing(module_of(node, block))}
+
+
+def _does_nothing(module: nn.Module | None) -> bool:
+    empty = isinstance(module, nn.Sequential) and len(module) == 0
+    return empty or type(module) is nn.Identity
 
 
 def _operands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
@@ -144,8 +172,3 @@ def _operands(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
 
 def _common_tensor(nodes: set[fx.Node]) -> bool:
     return any(node.meta["floating"] and node.op != "get_attr" for node in nodes)
-
-
-def _passes_site(join: Join, block: nn.Module) -> bool:
-    nodes = ancestors(join.branch) - ancestors(join.shortcut)
-    return any(isinstance(module_of(node, block), Site) for node in nodes)

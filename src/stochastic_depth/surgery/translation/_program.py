@@ -44,6 +44,7 @@ class Step:
 
     Attributes:
         branch: F, described.
+        sites: names of the nodes of the block's graph that mask the branch.
         code: F, as a function `(block, x, *reads)`.
         compiled: the same, compiled; None to run it as it is.
         batched: which of the further `reads` have one row per sample.
@@ -53,6 +54,7 @@ class Step:
     """
 
     branch: Branch
+    sites: frozenset[str]
     code: Code
     compiled: Function | None
     batched: tuple[bool, ...]

@@ -17,19 +17,11 @@ MASK_RATES = ("drop_prob", "p")
 
 
 class Site(nn.Module):
-    """Stands at a drop site while a block is traced and checked.
-
-    Args:
-        factor: what the branch is multiplied by.
-    """
-
-    def __init__(self, factor: float = 1.0) -> None:
-        super().__init__()
-        self.factor = factor
+    """Stands at a drop site while a block is traced and checked."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x`, multiplied."""
-        return x if self.factor == 1 else self.factor * x
+        """Return `x`."""
+        return x
 
 
 def sites(block: nn.Module) -> tuple[str, ...]:
@@ -47,14 +39,14 @@ def sites(block: nn.Module) -> tuple[str, ...]:
     )
 
 
-def with_sites(block: nn.Module, factor: float = 1.0) -> nn.Module:
+def with_sites(block: nn.Module) -> nn.Module:
     """Return a shallow copy whose sites are `Site` modules; children are shared."""
     copy = object.__new__(type(block))
     copy.__dict__.update(vars(block))
     copy.__dict__["_modules"] = dict(block._modules)
     for name in sites(block):
         copy.__dict__.pop(name, None)
-        copy.__dict__["_modules"][name] = Site(factor)
+        copy.__dict__["_modules"][name] = Site()
     return copy
 
 

@@ -1,5 +1,6 @@
 """Cut a branch out of a block's graph."""
 
+import operator
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
@@ -59,7 +60,20 @@ def _private(graph: fx.Graph, join: Join) -> set[fx.Node]:
         inside = users <= found and (enters or users)
         if inside and node.op not in ("placeholder", "output"):
             found.add(node)
-    return found
+    # What comes out of a layer beside something that is needed elsewhere is read from there.
+    return {node for node in found if not _is_part_of_several(node, found)}
+
+
+def _is_part_of_several(node: fx.Node, private: set[fx.Node]) -> bool:
+    sources = node.all_input_nodes
+    return node.target is operator.getitem and any(
+        source not in private and _holds_several(source) and source.op != "placeholder"
+        for source in sources
+    )
+
+
+def _holds_several(node: fx.Node) -> bool:
+    return node.meta["shape"] is None and not node.meta["plain"]
 
 
 def _shared_sizes(private: set[fx.Node]) -> set[fx.Node]:
@@ -85,11 +99,13 @@ def _reads(nodes: tuple[fx.Node, ...], join: Join) -> tuple[fx.Node, ...]:
         value for node in nodes for value in node.all_input_nodes if value not in nodes
     )
     for read in reads:
-        if read.meta["shape"] is None and not read.meta["plain"]:
+        # Objects such as a cache of keys and values are passed on as they are.
+        if _holds_several(read) and read.op != "placeholder":
             raise CannotTranslate(f"its branch reads {read}, which holds several values")
-    inputs = [read for read in reads if read.meta["floating"] and read.meta["batched"]]
+    inputs = [read for read in reads if read.meta["floating"] and read.op != "get_attr"]
+    inputs = [read for read in inputs if read.meta["batched"]] or inputs
     if not inputs:
-        raise CannotTranslate("its branch does not read a batch")
+        raise CannotTranslate("its branch reads no tensor")
     first = join.shortcut if join.shortcut in inputs else inputs[0]
     return first, *(read for read in reads if read is not first)
 

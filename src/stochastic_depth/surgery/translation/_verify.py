@@ -1,17 +1,18 @@
 """Check a translation by running it beside the original."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from ._call import Call
+from ._call import FIXED, Call
+from ._interpret import Interpreter
 from ._program import Program
-from ._sites import sites, with_sites
+from ._sites import with_sites
 
 TINY = 1e-2
 """Weights that nowhere exceed this are as good as zero."""
@@ -32,41 +33,94 @@ def jiggled(block: nn.Module, original: type[nn.Module]) -> nn.Module:
         for weight in twin.parameters():
             if weight.is_floating_point() and weight.numel() and weight.abs().max() < TINY:
                 weight.add_(torch.randn(weight.shape, generator=noise).to(weight))
-    return twin.eval()
+    twin.eval()  # whose `train` is overridden may return nothing
+    return twin
 
 
-def check(twin: nn.Module, program: Program, call: Call) -> str:
+def check(twin: nn.Module, graph: fx.Graph, program: Program, call: Call) -> str:
     """Return what is wrong with `program`, or an empty string.
 
     With all gates at 1 it must compute what the block computes; with all gates at one
     half, what the block computes when its own masks are. On the CPU outputs must be
     equal bit for bit (halving is exact). Random layers outside the children, such as
     a functional dropout, see the same random numbers twice.
+
+    Args:
+        twin: the block, jiggled.
+        graph: of its forward, with sites in the place of masks.
+        program: the translation.
+        call: arguments to run it on.
     """
-    if _differ(twin, twin, program, 1.0, call):
+    if not same(natural(twin, call), _run(program, twin, 1.0, call)):
         return "its translation does not compute what it computes"
-    masked = with_sites(twin, factor=0.5)
-    if sites(twin) and _differ(masked, twin, program, 0.5, call):
+    sites = {name for step in program.steps for name in step.sites}
+    if not sites:
+        return ""
+    halved = masked(with_sites(twin), graph, sites, 0.5, call.live)
+    if not same(halved, _run(program, twin, 0.5, call)):
         return "masking its drop sites is something else than scaling its residual branches"
     return ""
 
 
-def _differ(
-    expected: nn.Module, twin: nn.Module, program: Program, gate: float, call: Call
-) -> bool:
-    with torch.no_grad(), isolated_rng(twin):
-        args, kwargs = call.arguments(cloned(call.live))
+def _run(program: Program, twin: nn.Module, gate: float, call: Call) -> list[Any]:
+    gates = [gate] * len(program.steps)
+    return _outputs(twin, lambda: program.run(twin, gates, cloned(call.live)))
+
+
+def natural(twin: nn.Module, call: Call) -> list[Any]:
+    """Return what a block computes by itself, leaf by leaf."""
+    args, kwargs = call.arguments(cloned(call.live))
+    return _outputs(twin, lambda: twin(*args, **kwargs))
+
+
+def masked(
+    twin: nn.Module, graph: fx.Graph, sites: Collection[str], factor: float, live: Sequence[Any]
+) -> list[Any]:
+    """Return what a block computes, leaf by leaf, when masks multiply by `factor`.
+
+    Args:
+        twin: the block, with sites in the place of masks.
+        graph: of its forward.
+        sites: names of the nodes that mask.
+        factor: what they multiply by.
+        live: what flows through the block.
+    """
+    interpreter = _Masked(twin, graph, sites, factor)
+    return _outputs(twin, lambda: interpreter.run(*cloned(live)))
+
+
+class _Masked(Interpreter):
+    def __init__(
+        self, block: nn.Module, graph: fx.Graph, sites: Collection[str], factor: float
+    ) -> None:
+        super().__init__(block, graph=graph)
+        self._sites, self._factor = sites, factor
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        return self._factor * value if n.name in self._sites else value
+
+
+def _outputs(block: nn.Module, run: Callable[[], Any]) -> list[Any]:
+    with torch.no_grad(), isolated_rng(block):
         torch.manual_seed(0)
-        outputs = expected(*args, **kwargs)
-        torch.manual_seed(0)
-        translated = program.run(twin, [gate] * len(program.steps), cloned(call.live))
-    pairs = zip(pytree.tree_leaves(outputs), pytree.tree_leaves(translated), strict=True)
-    return not all(_same(a, b) for a, b in pairs)
+        return pytree.tree_leaves(run())
+
+
+def same(one: list[Any], other: list[Any]) -> bool:
+    """Return whether two lists of outputs are equal."""
+    return len(one) == len(other) and all(map(_same, one, other))
 
 
 def cloned(values: Any) -> Any:
-    """Return a copy of a tree of tensors, cut off from their graph."""
-    return pytree.tree_map_only(Tensor, lambda x: x.detach().clone(), values)
+    """Return a copy of a tree of tensors, cut off from their graph, and of other objects."""
+    return pytree.tree_map(_cloned, values)
+
+
+def _cloned(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    return value if isinstance(value, FIXED) else copy.deepcopy(value)
 
 
 @contextmanager
@@ -80,7 +134,7 @@ def isolated_rng(model: nn.Module) -> Iterator[None]:
 
 def _same(a: Any, b: Any) -> bool:
     if not isinstance(a, Tensor):
-        return bool(a == b)
+        return type(a) not in FIXED or bool(a == b)
     # Devices other than the CPU may choose another algorithm for the same convolution.
     tolerance = 0.0 if a.device.type == "cpu" else 1e-3
     return a.shape == b.shape and torch.allclose(a, b, tolerance, tolerance, equal_nan=True)

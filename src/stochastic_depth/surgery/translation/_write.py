@@ -10,20 +10,22 @@ from ._code import write_branch, write_main
 from ._errors import CannotTranslate, NotResidual
 from ._joins import find_joins, is_parameter, module_of, parameter_count
 from ._program import Branch, Program, Step
+from ._settle import settled
 from ._sites import Site, sites, with_sites
 from ._slice import Slice, cut
-from ._trace import record_values, trace
+from ._trace import Followed, follow, record_values
 from ._verify import cloned, isolated_rng
 
 
-def graph_of(block: nn.Module, call: Call) -> fx.Graph:
-    """Return the graph of `block.forward` for a call, with sites in the place of masks.
+def path_of(block: nn.Module, call: Call) -> Followed:
+    """Return the path of `block.forward` in a call, with sites in the place of masks.
 
     Raises:
         CannotTranslate: the forward cannot be traced.
     """
     try:
-        return trace(with_sites(block), call)
+        marked = with_sites(block)
+        return settled(follow(marked, call), marked, call)
     except Exception as error:  # whatever foreign code may raise is a reason, not a crash
         reason = str(error).strip().partition("\n")[0]
         raise CannotTranslate(f"its forward cannot be traced ({reason})") from error
@@ -33,7 +35,7 @@ def write(graph: fx.Graph, block: nn.Module, call: Call) -> Program:
     """Return the program of `block`, whose forward is `graph`.
 
     Args:
-        graph: from `graph_of`.
+        graph: from `path_of`.
         block: from `with_sites`.
         call: arguments to run it on, as it meets them in its model.
 
@@ -53,6 +55,7 @@ def write(graph: fx.Graph, block: nn.Module, call: Call) -> Program:
 def _step(piece: Slice, block: nn.Module, values: dict[fx.Node, Any]) -> Step:
     return Step(
         branch=_describe(piece, block),
+        sites=frozenset(node.name for node in piece.join.sites),
         code=write_branch(piece, block),
         compiled=None,
         batched=tuple(bool(read.meta["batched"]) for read in piece.reads[1:]),
