@@ -26,9 +26,8 @@ def test_a_model_with_gates_is_exported_as_it_is_evaluated():
     assert (in_onnxruntime(model, x) - model(x)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["torchvision-resnet", "timm-vit"])
-def test_a_subnetwork_is_exported_with_its_constants_in_the_weights(name):
-    model, x = NETWORKS[name]().float(), images(name).float()
+def test_a_subnetwork_is_exported_with_its_constants_in_the_weights():
+    model, x = NETWORKS["torchvision-resnet"]().float(), images("torchvision-resnet").float()
     gates = torch.tensor([0.7, 0.0, 1.0, 1.9, 0.3, 0.0])[: len(sd.find_blocks(model))]
     part = sd.extract(model, gates)
     with sd.gating(model, gates):
