@@ -107,8 +107,24 @@ def test_a_path_that_depends_on_the_image_is_followed_for_each(size):
     handle = sd.apply(model, sd.schedules.uniform(0.5), transitions="drop", example=images())
     x = torch.randn(2, 3, size, size, dtype=torch.float64)
     expected = model(x)
-    with sd.gating(model, torch.full((len(handle.blocks),), 1.0 + 1e-15).double()):
-        assert (model(x) - expected).abs().max() < 1e-10
+    nearly_open = torch.full((len(handle.blocks),), 1 + 1e-12, dtype=torch.float64)
+    with sd.gating(model, nearly_open):  # at 1 the original forward would run
+        assert (model(x) - expected).abs().max() < 1e-9
+
+
+def test_attention_does_not_run_for_the_size_that_it_returns():
+    model, x = randomised(mvitv2()), images()[..., :32, :32]
+    handle = sd.apply(model, transitions="drop", example=x)
+    called = []
+    for path, module in model.named_modules():
+        if path.endswith(".attn"):
+            module.register_forward_hook(lambda *_, path=path: called.append(path))
+    model(x)
+    assert len(called) == len(handle.blocks)
+    called.clear()
+    with sd.gating(model, torch.zeros(len(handle.blocks))):
+        model(x)
+    assert called == []
 
 
 def test_two_streams_have_gates_per_batch_only():
