@@ -9,6 +9,7 @@ from ._series import colour, layered, only_shown
 
 HALF = 0.42  # of the width of a block
 SIGNS = 60  # more blocks than this leave no room for a cross in each
+WIDEST = 7  # pixels of a character
 ABOVE = -40  # pixels from the middle of a box to above it
 
 
@@ -31,7 +32,8 @@ def passes(comparison: Comparison, run: RunRecord, steps: list[int]) -> alt.Laye
         title="training step: blocks that ran",
         sort=None,
         scale=alt.Scale(paddingInner=0.4, paddingOuter=0.25),
-        axis=alt.Axis(grid=False, labelLimit=160),
+        # Browsers differ in their fonts: room for the widest of them.
+        axis=alt.Axis(grid=False, labelLimit=0, minExtent=WIDEST * max(map(len, table["pass"]))),
     )
     x = alt.X(
         "first:Q",
@@ -49,7 +51,7 @@ def passes(comparison: Comparison, run: RunRecord, steps: list[int]) -> alt.Laye
         x2="last:Q",
         y=y,
         color=colour(comparison, key=None),
-        fillOpacity=_choice("ran", yes=1.0, no=0.0),
+        fillOpacity=_choice("ran", yes=1.0, no=0.03),
         stroke=colour(comparison, key=None),
         strokeDash=_choice("ran", yes=[1, 0], no=[3, 3]),
         strokeWidth=alt.value(1.2),
