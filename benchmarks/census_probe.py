@@ -231,12 +231,12 @@ def _difference(
     theirs: nn.Module, ours: nn.Module, places: Places, gates: Tensor, x: Tensor
 ) -> tuple[float, float]:
     """Return the largest differences of outputs and, relative to the largest, of gradients."""
-    with _masked(theirs, places, gates):
-        expected = _tensor(theirs(x))
-        _backward(theirs, expected)
     with sd.gating(ours, gates):
         actual = _tensor(ours(x))
         _backward(ours, actual)
+    with _masked(theirs, places, gates):
+        expected = _tensor(theirs(x))
+        _backward(theirs, expected)
     pairs = zip(theirs.parameters(), ours.parameters(), strict=True)
     off = [_gradient(p) - _gradient(q) for p, q in pairs]
     largest = max(float(_gradient(p).abs().max()) for p in theirs.parameters() if p.numel())

@@ -13,6 +13,12 @@ def test_its_tables_are_those_of_the_results():
     assert result.returncode == 0, "run: python benchmarks/readme.py"
 
 
+def test_the_page_of_models_says_what_the_census_says():
+    script = ROOT / "benchmarks" / "models_page.py"
+    result = subprocess.run([sys.executable, script, "--check"], check=False)
+    assert result.returncode == 0, "run: python benchmarks/models_page.py"
+
+
 def test_it_names_the_two_commands_and_links_to_what_exists():
     text = (ROOT / "README.md").read_text()
     assert "make demo" in text
