@@ -40,6 +40,14 @@ def interval(
     return number
 
 
+def inside(field: str, value: SupportsFloat, low: float, high: float, *, remedy: str = "") -> float:
+    """Return `value` as a float strictly between `low` and `high`."""
+    number = _number(field, value)
+    if not low < number < high:
+        raise fail(field, f"strictly between {low:g} and {high:g}", f"{number:g}", remedy)
+    return number
+
+
 def positive(field: str, value: SupportsFloat, *, remedy: str = "") -> float:
     """Return `value` as a positive finite float."""
     number = _number(field, value)

@@ -31,7 +31,7 @@ def test_what_is_written_is_what_is_made(text, process):
         ("gaussian(0.3)", "init must be written as"),
         ("smooth(wide)", "init must be written as"),
         ("smooth(0.1", "init must be one of gaussian, uniform"),
-        ("fractional(1.5)", r"hurst must be in \[0, 1\]; got 1.5"),
+        ("fractional(1.5)", r"hurst must be strictly between 0 and 1; got 1.5"),
         ("smooth(-1)", "length_scale must be positive"),
     ],
 )

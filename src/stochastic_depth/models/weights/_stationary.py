@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ..._checks import count, fail, interval, positive
+from ..._checks import count, inside, positive
 from ._circulant import fill_stationary
 from ._process import WeightProcess
 
@@ -75,10 +75,9 @@ class Fractional(StationaryProcess):
     hurst: float
 
     def __post_init__(self) -> None:
-        hurst = interval("hurst", self.hurst, 0.0, 1.0, remedy=HURST_REMEDY)
-        if hurst in (0.0, 1.0):
-            raise fail("hurst", "strictly between 0 and 1", f"{hurst:g}", HURST_REMEDY)
-        object.__setattr__(self, "hurst", hurst)
+        object.__setattr__(
+            self, "hurst", inside("hurst", self.hurst, 0.0, 1.0, remedy=HURST_REMEDY)
+        )
 
     def autocovariance(self, lags: Tensor, depth: int) -> Tensor:
         h, lags = self.hurst, lags.double()
