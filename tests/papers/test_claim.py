@@ -32,6 +32,17 @@ def test_verdict(relation, value, error, verdict):
     assert claim.verdict(Measurement(value, error)) == verdict
 
 
+def test_few_draws_reach_as_far_as_students_t_says():
+    # t quantiles at 97.5 %, from tables
+    for n, errors in [(2, 12.706), (3, 4.303), (6, 2.571), (101, 1.984), (None, 1.960)]:
+        assert Measurement(1.0, 0.5, n).reach == pytest.approx(0.5 * errors, abs=1e-3)
+    assert Measurement(1.0, 0.5, 1).reach == math.inf
+    assert Measurement(1.0, 0.0, 1).reach == 0.0
+    claim = Claim("c", 0.0, "table", relation=">=")
+    assert claim.verdict(Measurement(1.0, 0.3, 3)) == "cannot tell"
+    assert claim.verdict(Measurement(1.0, 0.3, 30)) == "held"
+
+
 def test_what_was_not_measured_never_holds():
     record = Claim("c", 1.0, "table").record(None)
     assert record["verdict"] == "not measured"

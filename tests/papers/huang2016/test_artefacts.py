@@ -1,7 +1,6 @@
 import pytest
 
-from stochastic_depth.papers import Context, load, reproduce, titles
-from stochastic_depth.papers.huang2016 import _experiment
+from stochastic_depth.papers import Context, _experiment, load, reproduce, titles
 
 NAMES = [name for name in titles() if name.startswith("huang2016/")]
 

@@ -2,8 +2,8 @@ import polars as pl
 import pytest
 
 from stochastic_depth.experiments import Comparison
+from stochastic_depth.papers._experiment import errors_of
 from stochastic_depth.papers.huang2016 import figure8_depth, figure8_survival
-from stochastic_depth.papers.huang2016._experiment import errors_of
 from tests.experiments.records import write_run
 
 COLUMNS = ["depth", "last", "seed", "test_error"]

@@ -6,7 +6,7 @@ from PIL import Image
 
 from stochastic_depth._errors import InvalidArgument
 from stochastic_depth.papers import Context, load, reproduce
-from stochastic_depth.papers.huang2016._experiment import CONSTANT, STOCHASTIC, trained
+from stochastic_depth.papers._experiment import CONSTANT, STOCHASTIC, trained
 from stochastic_depth.papers.huang2016.imagenet import PROFILES, _on_images
 
 

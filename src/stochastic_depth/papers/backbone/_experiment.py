@@ -7,7 +7,7 @@ from typing import Any
 from ...experiments import EPOCH_SECONDS, Comparison
 from .._artefact import Context, Profile
 from .._claim import Measurement
-from ..huang2016._experiment import Experiment, by_seed, mean, trained
+from .._experiment import Experiment, by_seed, mean, trained
 
 RECIPE = "backbone_resnet50"
 

@@ -2,8 +2,8 @@
 
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim
+from .._experiment import Experiment, known, lower_by, remarks
 from ..huang2016._against_constant import curves, epochs
-from ..huang2016._experiment import Experiment, known, lower_by, remarks
 from ._experiment import profiles, runs
 from ._regularizers import ALL, NONE, ON, SIDE_BY_SIDE, STOCHASTIC
 

@@ -3,8 +3,8 @@
 from ...experiments import Comparison
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from .._experiment import Experiment, known, lower_by, remarks
 from ..huang2016._against_constant import curves, epochs
-from ..huang2016._experiment import Experiment, known, lower_by, remarks
 from ._experiment import profiles, runs, time_ratio
 from ._regularizers import AGAINST_DROPOUT, DROPOUT, NONE, STOCHASTIC
 

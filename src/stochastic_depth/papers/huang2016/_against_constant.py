@@ -8,7 +8,7 @@ from ...experiments import Comparison
 from ...reports import Figure, figures
 from .._artefact import Artefact, Context, Outcome, Profile
 from .._claim import Claim, Measurement
-from ._experiment import Experiment, errors_of, known, mean, remarks, trained
+from .._experiment import Experiment, errors_of, known, mean, remarks, trained
 from ._measures import NOTE, claims, measurements
 
 # "Around 0.2 %" is the variation between runs that the authors announce.

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...experiments import TRAIN_ERROR_RUNNING, Comparison, RunRecord
 from .._claim import Claim, Measurement
-from ._experiment import CONSTANT, STOCHASTIC, Pair, by_seed, known, lower_by, mean
+from .._experiment import CONSTANT, STOCHASTIC, Pair, by_seed, known, lower_by, mean
 
 REPRODUCTION = "observed in a student reproduction of figure 3"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._artefact import Profile
-from ._experiment import Experiment
+from .._experiment import Experiment
 
 # What two cores manage: L = 15 blocks, 3,000 images of 16 x 16 pixels. Images are few so that,
 # as in the paper, the network at constant depth comes to know its training images by heart.

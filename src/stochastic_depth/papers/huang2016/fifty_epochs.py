@@ -3,8 +3,8 @@
 from ...experiments import LIVE_COST, SECONDS, Comparison, RunRecord
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from .._experiment import CONSTANT, STOCHASTIC, Experiment, by_seed, known, mean, remarks, trained
 from ._against_constant import curves, epochs
-from ._experiment import CONSTANT, STOCHASTIC, Experiment, by_seed, known, mean, remarks, trained
 from ._profiles import CPU, SHIFTED, profiles
 
 SOURCE = "student reproduction of figure 3 of Huang et al. 2016"

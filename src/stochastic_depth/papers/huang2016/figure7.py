@@ -7,8 +7,8 @@ import polars as pl
 from ...experiments import Comparison, RunRecord
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
+from .._experiment import CONSTANT, STOCHASTIC, Experiment, by_seed, known, mean, remarks, trained
 from ._against_constant import curves, epochs
-from ._experiment import CONSTANT, STOCHASTIC, Experiment, by_seed, known, mean, remarks, trained
 from .figure3_cifar10 import PROFILES
 
 SOURCE = "Huang et al. 2016, figure 7"

@@ -10,7 +10,7 @@ from ...experiments import Comparison
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim
-from ._experiment import Experiment, errors_of, known, mean, remarks, trained
+from .._experiment import Experiment, errors_of, known, mean, remarks, trained
 from ._profiles import CPU, profiles
 
 SOURCE = "Huang et al. 2016, figure 8, right"

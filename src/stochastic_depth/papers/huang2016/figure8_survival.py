@@ -10,7 +10,7 @@ from ...experiments import Comparison
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome
 from .._claim import Claim, Measurement
-from ._experiment import CONSTANT, Experiment, errors_of, known, lower_by, remarks, trained
+from .._experiment import CONSTANT, Experiment, errors_of, known, lower_by, remarks, trained
 from ._profiles import CPU, profiles
 
 SOURCE = "Huang et al. 2016, figure 8, left"

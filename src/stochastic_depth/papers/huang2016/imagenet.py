@@ -13,8 +13,8 @@ from ..._errors import InvalidArgument
 from ...experiments import Comparison
 from .._artefact import Artefact, Context, Outcome, Profile
 from .._claim import Claim, Measurement
+from .._experiment import CONSTANT, STOCHASTIC, Experiment, known, lower_by, remarks, trained
 from ._against_constant import TOLERANCE, curves, epochs, error_of, errors
-from ._experiment import CONSTANT, STOCHASTIC, Experiment, known, lower_by, remarks, trained
 from ._profiles import SMOKE
 
 SOURCE = "Huang et al. 2016, section 4 and figure 6"

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from .._artefact import Artefact, Context, Outcome, Profile
 from .._claim import Claim
+from .._experiment import CONSTANT, Experiment, known, lower_by, remarks, trained
 from . import figure8_survival
-from ._experiment import CONSTANT, Experiment, known, lower_by, remarks, trained
 from ._timing import SPARE_TIME, Timing, figure, rounds, saved, timed, to_ideal
 
 SOURCE = "Huang et al. 2016, section 5"

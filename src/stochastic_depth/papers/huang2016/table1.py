@@ -10,9 +10,7 @@ from ...experiments import Comparison
 from ...reports import Figure
 from .._artefact import Artefact, Context, Outcome, Profile
 from .._claim import Claim, Measurement
-from . import figure3_cifar10, figure3_cifar100, figure4_svhn
-from ._against_constant import TOLERANCE
-from ._experiment import (
+from .._experiment import (
     CONSTANT,
     STOCHASTIC,
     Experiment,
@@ -23,6 +21,8 @@ from ._experiment import (
     remarks,
     trained,
 )
+from . import figure3_cifar10, figure3_cifar100, figure4_svhn
+from ._against_constant import TOLERANCE
 from ._profiles import CPU, profiles
 
 SOURCE = "Huang et al. 2016, Table 1 and section 4"

@@ -2,11 +2,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from scipy import stats
 
-from stochastic_depth.papers import Context
-from stochastic_depth.papers.huang2016 import _experiment
-from stochastic_depth.papers.huang2016._experiment import (
+from stochastic_depth.papers import Context, _experiment
+from stochastic_depth.papers._experiment import (
     CONSTANT,
     STOCHASTIC,
     by_seed,
@@ -55,14 +53,11 @@ def test_the_remarks_say_what_was_cut(kept):
     assert "epochs = 2" in cuts
 
 
-def test_the_remarks_say_what_failed_and_how_far_few_seeds_reach(tmp_path):
-    few = remarks(comparison(tmp_path / "few"))
-    assert few[-1] == "2 standard errors over 3 seeds cover the mean in 82 % of cases."
-    assert stats.t(df=2).interval(0.8165) == pytest.approx((-2, 2), abs=1e-3)
-    many = comparison(tmp_path / "many", seeds=tuple(range(6)))
-    assert len(remarks(many)) == 1
-    write_run(tmp_path / "few/failed", variant="x", status="failed", error="the loss became NaN")
-    failed = remarks(type(many).read(tmp_path / "few"))
+def test_the_remarks_say_what_failed(tmp_path):
+    whole = comparison(tmp_path)
+    assert len(remarks(whole)) == 1
+    write_run(tmp_path / "failed", variant="x", status="failed", error="the loss became NaN")
+    failed = remarks(type(whole).read(tmp_path))
     assert "x/seed-0 failed: the loss became NaN" in failed
 
 

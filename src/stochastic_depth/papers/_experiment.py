@@ -1,4 +1,4 @@
-"""What every figure of the paper is made from: variants of a recipe, trained seed by seed."""
+"""What figures about training are made from: variants of a recipe, trained seed by seed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,20 +7,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from scipy import stats
-
-from ...experiments import (
+from ..experiments import (
     CONSTANT_AGAINST_STOCHASTIC,
-    LEAST_SEEDS_FOR_P,
     Comparison,
     RunRecord,
     Spread,
     compare,
 )
-from ...reports import write_page
-from ...training import load
-from .._artefact import Context
-from .._claim import ERRORS, Measurement
+from ..reports import write_page
+from ..training import load
+from ._artefact import Context
+from ._claim import Measurement
 
 CONSTANT, STOCHASTIC = CONSTANT_AGAINST_STOCHASTIC
 
@@ -109,18 +106,7 @@ def remarks(comparison: Comparison) -> tuple[str, ...]:
         f"Trained on {data['name']}: {images} images, seeds {seeds}.",
         *([f"Against the recipe {comparison.name}: {', '.join(changes)}."] if changes else []),
         *(f"{run} failed: {why}" for run, why in comparison.failures.items()),
-        *_few_seeds(len(comparison.seeds)),
     )
-
-
-def _few_seeds(number: int) -> list[str]:
-    """Say how often a verdict over so few seeds is wrong."""
-    if not 1 < number < LEAST_SEEDS_FOR_P:
-        return []
-    share = 100 - 200 * stats.t.sf(ERRORS, number - 1)
-    return [
-        f"{ERRORS:g} standard errors over {number} seeds cover the mean in {share:.0f} % of cases."
-    ]
 
 
 def _source(context: Context) -> dict[str, str]:
