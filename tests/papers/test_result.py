@@ -4,7 +4,7 @@ import polars as pl
 
 from stochastic_depth.papers import Context, load, reproduce
 
-FILES = ["data.parquet", "figure.html", "figure.png", "figure.svg", "result.json"]
+FILES = ["data.parquet", "figure.html", "figure.png", "figure.svg", "report.html", "result.json"]
 FIELDS = {"artefact", "source", "profile", "seed", "seconds", "hardware", "versions", "claims"}
 CLAIM = {"name", "expected", "source", "measured", "standard_error", "n", "tolerance", "holds"}
 
@@ -24,6 +24,7 @@ def test_writes_the_record_the_data_and_the_figure(tmp_path):
 
 def test_the_page_needs_no_network(tmp_path):
     reproduce(load("hayou2021/lemma1"), "smoke").write(tmp_path)
-    page = (tmp_path / "figure.html").read_text()
-    assert 'src="http' not in page
-    assert "half width" in page
+    for name in ("figure.html", "report.html"):
+        page = (tmp_path / name).read_text()
+        assert 'src="http' not in page
+        assert "half width" in page

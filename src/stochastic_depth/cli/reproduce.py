@@ -34,8 +34,8 @@ def reproduce(
     Args:
         artefact: PAPER/NAME, such as hayou2021/table1; --list names them all.
         profile: smoke (seconds), cpu (minutes to an hour on two cores) or paper.
-        out: directory for result.json, data.parquet and figure.html, .svg, .png; ARTEFACT
-            under the working directory by default.
+        out: directory for report.html, result.json, data.parquet and figure.html, .svg,
+            .png; ARTEFACT under the working directory by default.
         seed: all randomness is a function of it.
         data_dir: folder with the images, for artefacts that train on some; they are
             downloaded otherwise.

@@ -10,7 +10,9 @@ from typing import Any
 
 from .._files import atomic_write
 from .._provenance import hardware, versions
+from ..reports import result_page
 from ._artefact import Artefact, Context, Outcome, Profile
+from ._registry import titles
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,13 @@ class Result:
         """Whether some claim was measured and did not hold."""
         return any(claim["holds"] is False for claim in self.claims)
 
+    def page(self) -> str:
+        """Return the page of the result, which needs no network."""
+        name = self.record["artefact"]
+        return result_page(self.record, titles().get(name, name), self.outcome.figure)
+
     def write(self, directory: str | Path) -> None:
-        """Write `result.json`, `data.parquet` and `figure.{html,svg,png}`.
+        """Write `result.json`, `data.parquet`, `figure.{html,svg,png}` and `report.html`.
 
         Each file is written whole or not at all; `result.json` comes last, so that where
         it is, the others are.
@@ -50,6 +57,7 @@ class Result:
             "figure.html": figure.html().encode(),
             "figure.svg": figure.svg().encode(),
             "figure.png": figure.png(),
+            "report.html": self.page().encode(),
             "result.json": f"{text}\n".encode(),
         }
         for name, content in contents.items():

@@ -32,6 +32,9 @@ def depth_histogram(
         axis=alt.Axis(format="d", tickMinStep=1),
         scale=alt.Scale(domain=[first, last], nice=False, zero=False),
     )
+    # Of all variants, also of those that are hidden: the axis stands still.
+    top = max([*bars["share"], *points["share"]])
+    y = alt.Y("share:Q", title="share of steps, %", scale=alt.Scale(domain=[0, top]))
     key = alt.Legend(symbolType="square", symbolOpacity=1, values=list(realised))
     measured = (
         alt.Chart(bars)
@@ -40,7 +43,7 @@ def depth_histogram(
         .encode(
             x=x,
             x2="upper:Q",
-            y=alt.Y("share:Q", title="share of steps, %"),
+            y=y,
             y2=alt.datum(0),
             color=colour(comparison, key),
             tooltip=_tooltip("share of steps, %"),
@@ -50,7 +53,7 @@ def depth_histogram(
         alt.Chart(points)
         .transform_filter(only_shown())
         .mark_point(filled=True, size=45, opacity=1)
-        .encode(x=x, y="share:Q", color=colour(comparison, key), tooltip=_tooltip("exact law, %"))
+        .encode(x=x, y=y, color=colour(comparison, key), tooltip=_tooltip("exact law, %"))
     )
     return layered(comparison, measured, law)
 

@@ -53,7 +53,6 @@ def passes(comparison: Comparison, run: RunRecord, steps: list[int]) -> alt.Laye
         color=colour(comparison, key=None),
         fillOpacity=_choice("ran", yes=1.0, no=0.03),
         stroke=colour(comparison, key=None),
-        strokeDash=_choice("ran", yes=[1, 0], no=[3, 3]),
         strokeWidth=alt.value(1.2),
         tooltip=[alt.Tooltip("block:Q"), alt.Tooltip("path:N"), alt.Tooltip("what:N")],
     )

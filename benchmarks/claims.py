@@ -1,0 +1,171 @@
+"""Write one page per paper from the committed results: what it states, what was measured.
+
+python benchmarks/claims.py           # rewrite docs/papers
+python benchmarks/claims.py --check   # exit 1 if the pages do not say what the results say
+"""
+
+import ast
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "papers"
+ARTEFACTS = ROOT / "src" / "stochastic_depth" / "papers"
+PAGES = ROOT / "docs" / "papers"
+
+PAPERS = {
+    "huang2016": (
+        "Huang et al. 2016",
+        "G. Huang, Y. Sun, Z. Liu, D. Sedra and K. Q. Weinberger, *Deep Networks with Stochastic "
+        "Depth*, ECCV 2016: residual networks trained with linearly decaying survival err less and "
+        "train faster, and can be made deeper.",
+    ),
+    "hayou2021": (
+        "Hayou & Ayed 2021",
+        "S. Hayou and F. Ayed, *Regularization in ResNet with Stochastic Depth*, NeurIPS 2021: "
+        "what random depth adds to the loss, how gradients grow under it, when its noise is "
+        "Gaussian, and how to spend a budget on blocks.",
+    ),
+    "marion2022": (
+        "Marion et al. 2022",
+        "P. Marion, A. Fermanian, G. Biau and J.-P. Vert, *Scaling ResNets in the Large-Depth "
+        "Regime*, 2022: the factor on the branches decides whether a deep network explodes, is "
+        "stable, or does nothing.",
+    ),
+    "backbone": (
+        "A backbone on little data",
+        "Stochastic depth in a ResNet-50 trained on a few thousand images, beside dropout and "
+        "other regularisers. [The recipe](../backbone.md).",
+    ),
+}
+
+VERDICTS = ("held", "not held", "cannot tell", "not measured")
+HOW_JUDGED = (
+    "A claim *held* if every value in the 95 % confidence interval of the measurement agrees with "
+    "it, was *not held* if none does, and otherwise the measurement *cannot tell*. ± is one "
+    "standard error. "
+    "[How artefacts are run](../reproduce.md)."
+)
+
+
+def results(paper: str) -> list[dict[str, Any]]:
+    """Read the committed results of a paper, in the order of their names."""
+    files = sorted((RESULTS / paper).glob("*.json"))
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+def verdicts(records: list[dict[str, Any]]) -> list[int]:
+    """Count the claims of each verdict."""
+    counts = Counter(claim["verdict"] for record in records for claim in record["claims"])
+    return [counts[verdict] for verdict in VERDICTS]
+
+
+def summary_table(prefix: str = "docs/papers/") -> str:
+    """Claims of every paper by verdict."""
+    lines = [
+        "| paper | figures and tables | claims | held | not held | cannot tell | not measured |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for paper, (title, _) in PAPERS.items():
+        if records := results(paper):
+            counts = verdicts(records)
+            numbers = (len(records), sum(counts), *counts)
+            lines.append(f"| [{title}]({prefix}{paper}.md) | {' | '.join(map(str, numbers))} |")
+    return "\n".join(lines)
+
+
+def page(paper: str) -> str:
+    """The page of a paper."""
+    title, about = PAPERS[paper]
+    records = results(paper)
+    parts = [f"# {title}", about, HOW_JUDGED, overview(records), missing(paper, records)]
+    return "\n\n".join(filter(None, [*parts, *map(section, records)])) + "\n"
+
+
+def overview(records: list[dict[str, Any]]) -> str:
+    """One row per artefact."""
+    lines = [
+        "| artefact | shows | profile | held | not held | cannot tell | not measured |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for record in records:
+        name = record["artefact"].partition("/")[2]
+        counts = " | ".join(map(str, verdicts([record])))
+        shows = first_line(record["artefact"])
+        lines.append(f"| [`{name}`](#{name}) | {shows} | {record['profile']} | {counts} |")
+    return "\n".join(lines)
+
+
+def missing(paper: str, records: list[dict[str, Any]]) -> str:
+    """The artefacts whose results are not committed."""
+    there = {record["artefact"].partition("/")[2] for record in records}
+    known = {file.stem for file in (ARTEFACTS / paper).glob("[!_]*.py")}
+    if not known - there:
+        return ""
+    names = ", ".join(f"`{name}`" for name in sorted(known - there))
+    return f"Artefacts without committed results: {names}."
+
+
+def section(record: dict[str, Any]) -> str:
+    """One artefact: its claims, those that did not hold first, and its notes."""
+    name, versions = record["artefact"].partition("/")[2], record["versions"]
+    rows = sorted(
+        record["claims"], key=lambda c: (c["verdict"] == "held", VERDICTS.index(c["verdict"]))
+    )
+    claims = [
+        "| claim | stated | tolerance | measured | n | verdict |",
+        "|---|---:|---:|---:|---:|---|",
+        *map(claim_row, rows),
+    ]
+    origin = (
+        f"{record['source']}. `sdepth reproduce {record['artefact']} --profile "
+        f"{record['profile']} --seed {record['seed']}`, on "
+        f"{record['hardware']['cpu']}, torch {versions['torch']}."
+    )
+    notes = "\n".join(f"- {note}" for note in record["notes"])
+    title = f"## {first_line(record['artefact'])} {{ #{name} }}"
+    return "\n\n".join(filter(None, [title, origin, "\n".join(claims), notes]))
+
+
+def claim_row(claim: dict[str, Any]) -> str:
+    """One claim beside its measurement."""
+    measured = "–"
+    if claim["measured"] is not None:
+        error = claim["standard_error"]
+        measured = f"{claim['measured']:.4g}" + (f" ± {error:.2g}" if error else "")
+    verdict = claim["verdict"]
+    cells = (
+        claim["name"].replace("|", "\\|"),
+        f"{claim['relation']} {claim['expected']:.5g}",
+        f"{claim['tolerance']:.3g}",
+        measured,
+        "" if claim["n"] is None else f"{claim['n']:,}",
+        verdict if verdict == "held" else f"**{verdict}**",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def first_line(artefact: str) -> str:
+    """The title of an artefact: the first line of its file."""
+    tree = ast.parse((ARTEFACTS / f"{artefact}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0].rstrip(".")
+
+
+def main() -> int:
+    """Rewrite or check."""
+    pages = {PAGES / f"{paper}.md": page(paper) for paper in PAPERS if results(paper)}
+    if "--check" in sys.argv[1:]:
+        return int(
+            any(not file.exists() or file.read_text() != text for file, text in pages.items())
+        )
+    PAGES.mkdir(exist_ok=True)
+    for file, text in pages.items():
+        file.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
