@@ -25,7 +25,7 @@ def test_compare_passes_on_what_it_is_asked_for(
     config = load("demo_digits", {"seed": 10})
     variants = ["constant depth.enabled=false", "stochastic depth.last=0.5"]
     figures = tmp_path / "figures.json"
-    status = compare(config, tmp_path / "out", variants, seeds=2, processes=1, json=figures)
+    status = compare(config, tmp_path / "out", variants, seeds=2, parallel=1, json=figures)
     assert status == 0
     assert asked["seeds"] == [10, 11]
     assert asked["variants"] == {

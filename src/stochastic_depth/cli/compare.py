@@ -13,7 +13,7 @@ def compare(
     out: Path,
     variants: list[str] | None = None,
     seeds: int = 3,
-    processes: int | None = None,
+    parallel: int | None = None,
     json: Path | None = None,
 ) -> int:
     """Train variants of one recipe over several seeds, and report the difference.
@@ -30,7 +30,7 @@ def compare(
         out: directory of the runs, of compare.json and of report.html.
         variants: --variant "NAME FIELD=VALUE ..." once for each; the first is the baseline.
         seeds: number of seeds.
-        processes: runs at a time; by default one per core, or one at a time on a GPU.
+        parallel: runs at a time; by default one per core, or one at a time on a GPU.
         json: also write the figures here.
 
     Returns:
@@ -42,7 +42,7 @@ def compare(
         named or experiments.CONSTANT_AGAINST_STOCHASTIC,
         range(config.seed, config.seed + seeds),
         out,
-        processes=processes,
+        processes=parallel,
         command=shlex.join(["sdepth", *sys.argv[1:]]),
     )
     show(comparison, out / "report.html", json)

@@ -15,7 +15,7 @@ def sweep(
     grid: list[str],
     out: Path,
     on: Literal["local", "ray"] = "local",
-    processes: int | None = None,
+    parallel: int | None = None,
     address: str | None = None,
 ) -> int:
     """Train every cell of a grid over several seeds, and tabulate the results.
@@ -34,7 +34,7 @@ def sweep(
         grid: axes FIELD=VALUE,VALUE or FIELD=FIRST:LAST:STEP.
         out: directory of the runs and the tables.
         on: processes of this machine, or tasks of Ray.
-        processes: runs at a time on this machine; by default one per core.
+        parallel: runs at a time on this machine; by default one per core.
         address: of a Ray cluster; by default one is started on this machine.
 
     Returns:
@@ -45,7 +45,7 @@ def sweep(
         experiments.parse_grid(grid),
         out,
         on=on,
-        processes=processes,
+        processes=parallel,
         address=address,
         command=shlex.join(["sdepth", *sys.argv[1:]]),
     )
