@@ -49,7 +49,10 @@ bench: env  ## measure again what the README states (an idle machine, 40 minutes
 	$(if $(DATA),$(BIN)/sdepth compare --recipe demo_cifar10 --data.data_dir $(DATA) --seeds 5 --flip --out runs/cifar10-flip --json benchmarks/results/cifar10-flip.json)
 	$(BIN)/sdepth report runs/digits --figures runs/figures
 	cp runs/figures/gates-stochastic.svg docs/assets/gates.svg
+	cp runs/figures/passes-stochastic.svg docs/assets/passes.svg
+	cp runs/figures/depth.svg docs/assets/depth.svg
 	$(BIN)/python benchmarks/readme.py
+	$(BIN)/python benchmarks/claims.py
 
 docs: env  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

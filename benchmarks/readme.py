@@ -1,14 +1,17 @@
-"""Write the tables of the README from the committed results.
+"""Write the tables of the README and of the documentation from the committed results.
 
-python benchmarks/readme.py           # rewrite the README
-python benchmarks/readme.py --check   # exit 1 if it does not say what the results say
+python benchmarks/readme.py           # rewrite them
+python benchmarks/readme.py --check   # exit 1 if they do not say what the results say
 """
 
 import json
 import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from claims import summary_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -82,9 +85,18 @@ def comparison_row(result: dict[str, Any], title: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def written(text: str) -> str:
-    """Return the README with its tables written anew."""
-    for name, table in (("bench", step_table()), ("demo", comparison_table())):
+# The blocks that a page may hold; links to the pages of the papers depend on where it lies.
+PAGES = {
+    "README.md": {"bench": step_table, "demo": comparison_table, "claims": summary_table},
+    "docs/index.md": {"demo": comparison_table, "claims": lambda: summary_table("papers/")},
+    "docs/faster.md": {"bench": step_table},
+}
+
+
+def written(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
+    """Return a page with its tables written anew."""
+    for name, make in blocks.items():
+        table = make()
         block = f"<!-- {name} -->\n{table}\n<!-- /{name} -->"
         text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
     return text
@@ -92,11 +104,15 @@ def written(text: str) -> str:
 
 def main() -> int:
     """Rewrite or check."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    texts = {ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
+    pages = {
+        file: written(text, blocks)
+        for (file, text), blocks in zip(texts.items(), PAGES.values(), strict=True)
+    }
     if "--check" in sys.argv[1:]:
-        return int(written(text) != text)
-    readme.write_text(written(text), encoding="utf-8")
+        return int(pages != texts)
+    for file, text in pages.items():
+        file.write_text(text, encoding="utf-8")
     return 0
 
 

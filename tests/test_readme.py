@@ -27,3 +27,9 @@ def test_it_names_the_two_commands_and_links_to_what_exists():
     local = [link for link in links if not link.startswith("http")]
     assert len(local) > 3
     assert [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_pages_of_the_papers_are_those_of_the_results():
+    script = ROOT / "benchmarks" / "claims.py"
+    result = subprocess.run([sys.executable, script, "--check"], check=False)
+    assert result.returncode == 0, "run: python benchmarks/claims.py"

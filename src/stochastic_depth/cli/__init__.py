@@ -65,6 +65,16 @@ def _run(arguments: list[str]) -> int:
     if arguments[0] == "--version":
         print("sdepth", metadata.version("stochastic-depth"))
         return 0
+    if arguments[0] == "--completion":
+        from ._completion import script
+
+        print(script(arguments[1] if len(arguments) > 1 else "", VERBS))
+        return 0
+    if "--quiet" in arguments:
+        from ._quiet import quiet
+
+        with quiet():
+            return _run([argument for argument in arguments if argument != "--quiet"])
     verb = one_of("verb", arguments[0], VERBS)
     name = verb.replace("-", "_")
     function = getattr(import_module(f".{name}", __package__), name)
@@ -140,5 +150,6 @@ def _overview() -> str:
         "usage: sdepth VERB [options]\n\n"
         "Train residual networks whose depth is random.\n\n"
         f"{verbs}\n\n"
-        "`sdepth VERB --help` explains one. Example: sdepth train --recipe demo_digits --out run"
+        "`sdepth VERB --help` explains one. Example: sdepth train --recipe demo_digits --out run\n"
+        "--quiet prints nothing but errors; --completion bash (zsh, tcsh) prints a script for tab."
     )

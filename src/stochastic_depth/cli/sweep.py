@@ -1,5 +1,6 @@
 """`sdepth sweep`: every cell of a grid, over several seeds, here or on a cluster."""
 
+import json as json_module
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ def sweep(
     on: Literal["local", "ray"] = "local",
     parallel: int | None = None,
     address: str | None = None,
+    json: Path | None = None,
 ) -> int:
     """Train every cell of a grid over several seeds, and tabulate the results.
 
@@ -36,6 +38,7 @@ def sweep(
         on: processes of this machine, or tasks of Ray.
         parallel: runs at a time on this machine; by default one per core.
         address: of a Ray cluster; by default one is started on this machine.
+        json: also write the figures of all runs and cells here.
 
     Returns:
         0, or 1 if a run failed.
@@ -52,4 +55,7 @@ def sweep(
     console = Console()
     reports.print_sweep(swept, console)
     console.print(f"Written to {out}", soft_wrap=True, markup=False, highlight=False)
+    if json is not None:
+        text = json_module.dumps(experiments.results(swept.comparison), indent=2, allow_nan=False)
+        json.write_text(f"{text}\n", encoding="utf-8")
     return int(bool(swept.comparison.failures))
