@@ -2,11 +2,14 @@
 
 import shutil
 import subprocess
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from stochastic_depth.cli import VERBS, main
+from stochastic_depth.cli._quiet import quiet
 
 
 def test_quiet_writes_and_does_not_print(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -21,6 +24,16 @@ def test_quiet_writes_and_does_not_print(tmp_path: Path, capsys: pytest.CaptureF
 def test_quiet_still_tells_errors(capsys: pytest.CaptureFixture) -> None:
     assert main(["reproduce", "hayou2021/lemma9", "--quiet"]) == 2
     assert "Did you mean" in capsys.readouterr().err
+
+
+def test_quiet_hides_progress_and_still_warns(capsys: pytest.CaptureFixture) -> None:
+    with warnings.catch_warnings(), quiet():
+        warnings.simplefilter("always")
+        print("so far", file=sys.stderr)
+        warnings.warn("the newest checkpoint is damaged", stacklevel=1)
+    said = capsys.readouterr().err
+    assert "the newest checkpoint is damaged" in said
+    assert "so far" not in said
 
 
 def test_a_pipe_gets_plain_text(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,21 +1,30 @@
 """Silence on request: results go nowhere but into files, and nothing moves on the terminal."""
 
 import os
+import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any, TextIO
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Print nothing and draw no progress; warnings and errors are still told."""
-    before = os.environ.get("TTY_COMPATIBLE")
-    os.environ["TTY_COMPATIBLE"] = "0"  # read by rich, which then draws nothing that moves
-    try:
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-            yield
-    finally:
-        if before is None:
-            del os.environ["TTY_COMPATIBLE"]
-        else:
-            os.environ["TTY_COMPATIBLE"] = before
+    """Print no result and no progress; warnings, and errors that end the program, are told."""
+    told = sys.stderr
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+        warnings.catch_warnings(),
+    ):
+        warnings.showwarning = _shown_on(told)
+        yield
+
+
+def _shown_on(stream: TextIO) -> Any:
+    def show(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:
+        stream.write(warnings.formatwarning(message, category, filename, lineno))
+
+    return show

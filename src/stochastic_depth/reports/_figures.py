@@ -7,6 +7,7 @@ from . import charts
 from ._curve_figures import curve_figures, gradient_figure, timing_figure
 from ._depth_figures import depth_figures
 from ._figure import Figure
+from ._variant_figures import variant_figures
 from ._words import listing, provenance
 
 
@@ -24,6 +25,7 @@ def figures(comparison: Comparison) -> list[Figure]:
     gradient = charts.over_seeds(comparison, "gradient_first_convolution").filter(pl.col("low") > 0)
     return [
         *([seeds_figure(comparison)] if _any_finished(comparison) else []),
+        *variant_figures(comparison),
         *curve_figures(comparison),
         *depth_figures(comparison),
         timing_figure(comparison),

@@ -28,7 +28,7 @@ def result_page(record: Mapping[str, Any], title: str, figure: Figure) -> str:
         One HTML file that opens without any network.
     """
     context: dict[str, Any] = {
-        "title": title,
+        "title": title.removesuffix("."),
         "source": record["source"],
         "profile": record["profile"],
         "headline": claims_headline(record),

@@ -71,7 +71,7 @@ def _verdict(comparison: Comparison, variant: str) -> Verdict:
 
 def _headline(baseline: str, variant: str, difference: PairedDifference) -> str:
     seeds = counted(difference.n, "seed")
-    if not _one_sided(difference):
+    if not is_clear(difference):
         return (
             f"No clear difference in test error: {variant} was lower in {difference.wins} of "
             f"{seeds}, and {baseline} − {variant} = {_signed(difference)} points."
@@ -86,8 +86,12 @@ def _headline(baseline: str, variant: str, difference: PairedDifference) -> str:
     )
 
 
-def _one_sided(difference: PairedDifference) -> bool:
-    """Return whether a winner may be named: by p where n allows one, else by every seed."""
+def is_clear(difference: PairedDifference) -> bool:
+    """Return whether a winner may be named: by p where n allows one, else by every seed.
+
+    Args:
+        difference: Of two variants.
+    """
     wins, losses = difference.wins, difference.losses
     if (wins > losses) != (difference.spread.mean > 0):
         return False
@@ -108,7 +112,7 @@ def _certainty(difference: PairedDifference, comparisons: int) -> str:
     if difference.n == 1:
         return f"One seed cannot show how much of the difference is chance; {FEW}"
     seeds = counted(difference.n, "seed")
-    if not _one_sided(difference):
+    if not is_clear(difference):
         return f"The difference is within the spread of {seeds}; {FEW}"
     return (
         f"{seeds.capitalize()} cannot prove a difference: if each seed were the toss of a coin, so "

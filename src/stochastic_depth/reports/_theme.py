@@ -54,6 +54,7 @@ def configuration(colours: Mapping[str, str]) -> dict[str, Any]:
             "orient": "top",
             "offset": 28,  # clears the title of the vertical axis
             "direction": "horizontal",
+            "columns": {"expr": "max(1, floor(width / 110))"},  # a phone has room for three
             "title": None,
             "labelColor": ink,
             "labelFontSize": 12,
@@ -97,4 +98,8 @@ def _axes(colours: Mapping[str, str]) -> dict[str, Any]:
         "titleY": -10,
     }
     vertical = above | {"domain": False, "ticks": False, "tickCount": 5}
-    return {"axis": both, "axisX": {"grid": False, "titlePadding": 8}, "axisY": vertical}
+    return {
+        "axis": both,
+        "axisX": {"grid": False, "titlePadding": 8, "labelSeparation": 8},
+        "axisY": vertical,
+    }

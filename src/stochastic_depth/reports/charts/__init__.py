@@ -17,6 +17,7 @@ from ._raster import drawn_steps, raster
 from ._seeds import by_seed
 from ._survival import survival
 from ._timing import ideals, timing
+from ._variants import error_by_budget, errors_and_shares, pairs, pairwise
 
 __all__ = [
     "best_epochs",
@@ -27,12 +28,16 @@ __all__ = [
     "discrepancies",
     "drawn_steps",
     "effective_depth",
+    "error_by_budget",
+    "errors_and_shares",
     "gradient_growth",
     "ideals",
     "moving_depth",
     "over_seeds",
     "noise_sizes",
     "p_values",
+    "pairs",
+    "pairwise",
     "passes",
     "raster",
     "regularizers",
