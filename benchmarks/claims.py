@@ -88,14 +88,14 @@ def page(paper: str) -> str:
 def overview(records: list[dict[str, Any]]) -> str:
     """One row per artefact."""
     lines = [
-        "| artefact | shows | profile | held | not held | cannot tell | not measured |",
-        "|---|---|---|---:|---:|---:|---:|",
+        "| figure or table | profile | held | not held | cannot tell | not measured |",
+        "|---|---|---:|---:|---:|---:|",
     ]
     for record in records:
         name = record["artefact"].partition("/")[2]
         counts = " | ".join(map(str, verdicts([record])))
         shows = first_line(record["artefact"])
-        lines.append(f"| [`{name}`](#{name}) | {shows} | {record['profile']} | {counts} |")
+        lines.append(f"| [{shows}](#{name}) | {record['profile']} | {counts} |")
     return "\n".join(lines)
 
 
