@@ -52,6 +52,34 @@ def step_table() -> str:
     return "\n".join([*lines, "", caption])
 
 
+def models_table() -> str:
+    """Time of one training step of the usual models."""
+    result = read("models_step")
+    lines = [
+        "| model | drop rate | implementation | s / step | ÷ constant | ÷ ideal |",
+        "|---|---:|---|---:|---:|---:|",
+    ]
+    for model in result["models"]:
+        *rows, constant = model["rows"]
+        lines.append(
+            f"| {model['model']} | {model['rate']} | {constant['implementation']} "
+            f"| {constant['seconds']:.2f} | 1 | |"
+        )
+        lines += [
+            f"| | | {row['implementation']} | {row['seconds']:.2f} "
+            f"| {row['to_constant']:.2f} | {row['to_ideal']:.2f} |"
+            for row in rows
+        ]
+    hardware, versions = result["hardware"], result["versions"]
+    caption = (
+        f"Batch {result['batch_size']}, {result['image_size']}x{result['image_size']}, float32, "
+        "drop rate rising linearly to the last block; "
+        f"1 thread, median of {result['rounds']} interleaved rounds; {hardware['cpu']}, torch "
+        f"{versions['torch']}, torchvision {versions['torchvision']}, timm {versions['timm']}."
+    )
+    return "\n".join([*lines, "", caption])
+
+
 def comparison_table() -> str:
     """Test error with and without stochastic depth, by data set."""
     lines = [
@@ -87,9 +115,14 @@ def comparison_row(result: dict[str, Any], title: str) -> str:
 
 # The blocks that a page may hold; links to the pages of the papers depend on where it lies.
 PAGES = {
-    "README.md": {"bench": step_table, "demo": comparison_table, "claims": summary_table},
+    "README.md": {
+        "bench": step_table,
+        "models": models_table,
+        "demo": comparison_table,
+        "claims": summary_table,
+    },
     "docs/index.md": {"demo": comparison_table, "claims": lambda: summary_table("papers/")},
-    "docs/faster.md": {"bench": step_table},
+    "docs/faster.md": {"bench": step_table, "models": models_table},
 }
 
 
