@@ -54,7 +54,7 @@ def configuration(colours: Mapping[str, str]) -> dict[str, Any]:
             "orient": "top",
             "offset": 28,  # clears the title of the vertical axis
             "direction": "horizontal",
-            "columns": {"expr": "max(1, floor(width / 110))"},  # a phone has room for three
+            "columns": {"expr": "floor((containerSize()[0] || 560) / 110)"},  # three on a phone
             "title": None,
             "labelColor": ink,
             "labelFontSize": 12,

@@ -38,7 +38,7 @@ def curves(
     x = alt.X(
         "epoch:Q",
         title="epoch",
-        axis=alt.Axis(format="d", tickMinStep=1, tickCount=8),
+        axis=alt.Axis(format="d", tickMinStep=1, tickCount=min(8, epochs)),
         scale=alt.Scale(domain=[0, epochs], nice=False),
     )
     scale = _log_scale(table) if log else alt.Scale(domain=settled(table, zero=zero))
@@ -47,7 +47,8 @@ def curves(
     band = base.mark_area(opacity=0.18, clip=True).encode(
         y=alt.Y("low:Q", title=title, scale=scale, axis=axis), y2="high:Q", color=colour(comparison)
     )
-    line = base.mark_line(clip=True).encode(
+    alone = table["epoch"].n_unique() == 1  # one epoch makes no line
+    line = base.mark_line(clip=True, point=alone).encode(
         y="mean:Q", color=colour(comparison), strokeDash=dash(comparison)
     )
     return layered(comparison, band, line, *marks, *_hover(comparison, column, base))
