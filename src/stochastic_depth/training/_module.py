@@ -58,7 +58,7 @@ class Classifier(LightningModule):
         self.accumulate = accumulate
         self.label_smoothing = label_smoothing
         self.average = None if ema_decay is None else moving_average(model, ema_decay)
-        # Lightning's own order of these calls takes twice as long in a small network.
+        # By hand: it runs a batch in parts, and saves about a millisecond a step.
         self.automatic_optimization = False
 
     def forward(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N K"]:
