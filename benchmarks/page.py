@@ -26,7 +26,7 @@ EPOCHS, SEEDS, BLOCKS, ROUNDS = 500, (0, 1, 2, 3), 54, 7
 PHONE, DESK = (400, 800), (1280, 900)
 # The first chart, and every other in view, is one that answers the pointer.
 ANSWERS = """() => [...document.querySelectorAll('.chart')]
-  .filter((chart, index) => index === 0 || chart.getBoundingClientRect().top < innerHeight)
+  .filter((chart, i) => i === 0 || chart.getBoundingClientRect().top < innerHeight)
   .every(chart => chart.classList.contains('vega-embed'))"""
 
 

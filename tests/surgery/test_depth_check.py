@@ -119,7 +119,11 @@ class Widening(nn.Module):
         ({"factory": nn.Linear}, sd.InvalidArgument, "an error: Linear.__init__.. missing 1"),
         ({"factory": lambda d: nn.Linear(8, 8)}, sd.Unsupported, "must have residual blocks"),
         ({"factory": scaled(math.inf)}, sd.InvalidArgument, "beta must be finite; got inf"),
-        ({"factory": scaled(0.5, init="fractional(1.2)")}, sd.InvalidArgument, "hurst must be strictly"),
+        (
+            {"factory": scaled(0.5, init="fractional(1.2)")},
+            sd.InvalidArgument,
+            "hurst must be strictly",
+        ),
     ],
 )
 def test_refusals(arguments, error, message):
