@@ -31,7 +31,7 @@ ANSWERS = """() => [...document.querySelectorAll('.chart')]
 
 
 def seconds_to_interactive(browser: Browser, page: Path, size: tuple[int, int]) -> float:
-    """Return the seconds from the request until every chart in view, the first at least, answers."""
+    """Return the seconds until every chart in view, the first at least, answers."""
     tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
     start = time.perf_counter()
     tab.goto(page.as_uri())
