@@ -133,7 +133,7 @@ def test_the_global_generators_go_on(config, tmp_path, monkeypatch):
 
 
 def test_killed_at_random_moments(config, tmp_path):
-    """SIGKILL, as often as it takes, at moments drawn uniformly from most of the length of a run."""
+    """SIGKILL, as often as it takes, at random moments of most of a run."""
     settings = config(epochs=4, checkpoint_every_steps=3, evaluate_every_steps=5)
     run_in_process(config(epochs=1), tmp_path / "warm-up")  # the fork server imports torch once
     started = time.monotonic()
