@@ -133,29 +133,35 @@ def test_the_global_generators_go_on(config, tmp_path, monkeypatch):
 
 
 def test_killed_at_random_moments(config, tmp_path):
-    """SIGKILL, as often as it takes, at random moments of most of a run."""
-    settings = config(epochs=4, checkpoint_every_steps=3, evaluate_every_steps=5)
-    run_in_process(config(epochs=1), tmp_path / "warm-up")  # the fork server imports torch once
-    started = time.monotonic()
-    assert run_in_process(settings, tmp_path / "reference").exitcode == 0
-    length, moments = 0.7 * (time.monotonic() - started), random.Random(0)  # noqa: S311
-    for trial in range(2):
-        run, kills = tmp_path / f"killed-{trial}", 0
-        while (process := run_in_process(settings, run, moments.uniform(0, length))).exitcode:
-            assert process.exitcode == -signal.SIGKILL
-            kills += 1
-        assert kills or trial
-        assert_same_outcome(run, tmp_path / "reference")
+    """SIGKILL at the first sign of a run, then at random moments after that of the next ones."""
+    settings = config(epochs=12, checkpoint_every_steps=3, evaluate_every_steps=5)
+    train(settings, tmp_path / "reference", progress=False)
+    run, moments = tmp_path / "killed", random.Random(0)  # noqa: S311
+    assert killed(settings, run, 0) == -signal.SIGKILL
+    exitcodes = [killed(settings, run, moments.uniform(0, 0.1)) for _ in range(8)]
+    assert set(exitcodes) <= {0, -signal.SIGKILL}
+    train(settings, run, progress=False)
+    assert_same_outcome(run, tmp_path / "reference")
 
 
-def run_in_process(settings, run: Path, kill_after: float | None = None):
+def killed(settings, run: Path, seconds: float) -> int:
+    """Start a run, kill it some seconds after it first wrote a file, and say how it ended."""
     process = FORKSERVER.Process(target=train, args=(settings, run), kwargs={"progress": False})
+    before = written(run)
     process.start()
-    process.join(kill_after)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    return process
+    while process.is_alive() and written(run) == before:
+        time.sleep(0.001)
+    process.join(seconds)
+    process.kill()
+    process.join()
+    return process.exitcode
+
+
+def written(run: Path) -> tuple[int, ...]:
+    """Return when something was written in a run's directory: a rename changes its folder."""
+    return tuple(
+        folder.stat().st_mtime_ns for folder in (run, run / "checkpoints") if folder.exists()
+    )
 
 
 def test_sigterm_finishes_the_step_and_writes_a_checkpoint(config, tmp_path):
