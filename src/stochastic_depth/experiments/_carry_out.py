@@ -1,17 +1,13 @@
 """Doing what a plan says: only what is missing, whatever fails, and the record of it."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-import torch
 from rich.console import Console
 
-from .._checks import count
 from .._errors import DataError
-from ..training import RunConfig
 from ._jobs import Job
 from ._plan import PLAN_FILE, Plan
 from ._progress import Progress
@@ -43,25 +39,6 @@ def carry_out(
         failures = run_all(todo, progress)
     replace(plan, failures=failures).write(out / PLAN_FILE)
     _check_any(jobs, failures)
-
-
-def share_out(config: RunConfig, runs: int, processes: int | None) -> tuple[int, int]:
-    """Return how many runs train at a time, and the threads of each.
-
-    By default one run for each core, or one on a GPU; the cores are shared out among them.
-    """
-    if processes is None:
-        one_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
-        processes = 1 if one_gpu else min(_cores(), runs)
-    processes = count("processes", processes)
-    return processes, config.threads or max(1, _cores() // processes)
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_any(jobs: Sequence[Job], failures: Mapping[str, str]) -> None:

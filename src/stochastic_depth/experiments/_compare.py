@@ -10,11 +10,10 @@ from rich.console import Console
 
 from .._checks import count, fail
 from ..training import RunConfig, override, train
-from ._carry_out import carry_out, share_out
+from ._carry_out import carry_out
 from ._comparison import Comparison
 from ._jobs import all_jobs, by_name
-from ._notes import changes_to_recipe, notes_on
-from ._plan import Plan
+from ._planning import make_plan
 from ._processes import RunOne, run_all
 from ._variants import check_variants
 
@@ -58,33 +57,12 @@ def compare(
     check_variants(variants)
     _check_seeds(seeds)
     out = Path(out)
-    plan = _plan(config, variants, seeds, processes, command)
+    plan = make_plan(config, variants, seeds, processes=processes, command=command)
     base = replace(config, threads=plan.threads)
     configs = {name: override(base, fields) for name, fields in variants.items()}
     jobs = list(all_jobs(configs, seeds, by_name(out), command))
     carry_out(plan, jobs, out, partial(run_all, run_one=run_one, processes=plan.processes), console)
     return Comparison.read(out)
-
-
-def _plan(
-    config: RunConfig,
-    variants: Mapping[str, Mapping[str, Any]],
-    seeds: Sequence[int],
-    processes: int | None,
-    command: str,
-) -> Plan:
-    """Return what is to be done, the cores shared out among the runs of one time."""
-    processes, threads = share_out(config, len(variants) * len(seeds), processes)
-    return Plan(
-        name=config.name,
-        variants=variants,
-        seeds=tuple(seeds),
-        processes=processes,
-        threads=threads,
-        command=command,
-        changes=changes_to_recipe(config),
-        notes=notes_on(config),
-    )
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:

@@ -10,14 +10,14 @@ from rich.console import Console
 
 from .._checks import count, fail, one_of
 from ..training import RunConfig, override, train
-from ._carry_out import RunAll, carry_out, share_out
+from ._carry_out import RunAll, carry_out
 from ._comparison import Comparison
 from ._configuration import flatten
 from ._gather import in_order
 from ._grid import SEED, Grid, axes, cell_name, cells, overrides
 from ._jobs import all_jobs, by_identity
-from ._notes import changes_to_recipe, notes_on
 from ._plan import PLAN_FILE, Plan
+from ._planning import make_plan
 from ._processes import RunOne, run_all
 from ._ray import require_ray, run_all_on_ray
 from ._record import RunRecord
@@ -74,19 +74,8 @@ def sweep(
     variants = {cell_name(cell) or config.name: overrides(cell) for cell in cells(named)}
     configs = {name: override(base, fields) for name, fields in variants.items()}
     jobs = list(all_jobs(configs, seeds, by_identity(out), command))
-    processes, threads = share_out(base, len(jobs), processes)
-    plan = Plan(
-        name=config.name,
-        variants=variants,
-        seeds=tuple(seeds),
-        processes=processes,
-        threads=threads,
-        command=command,
-        changes=changes_to_recipe(config),
-        notes=notes_on(config),
-        grid=named,
-    )
-    carry_out(plan, jobs, out, _workers(on, run_one, processes, address), console)
+    plan = make_plan(base, variants, seeds, processes=processes, command=command, grid=named)
+    carry_out(plan, jobs, out, _workers(on, run_one, plan.processes, address), console)
     return _read([job.directory for job in jobs], out)
 
 

@@ -11,8 +11,8 @@ from ...blocks import Gate
 class Translation(Protocol):
     """A way to run a block under one gate per residual branch.
 
-    Two exist: `Own` for the project's `Residual`, `Foreign` for foreign blocks. A model
-    family that neither can follow gets a third.
+    Three exist: `Own` for the project's `Residual`, `Foreign` for foreign blocks that can be
+    followed, `Declared` for those that their user described with `register`.
 
     Attributes:
         original: class of the block before gates were put on it.
