@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .._checks import fail
+from ._overwritable import overwritable
 
 
 def take_rows(x: Shaped[Tensor, "N *rest"], index: Int[Tensor, " k"]) -> Shaped[Tensor, "k *rest"]:
@@ -91,8 +92,10 @@ class _Take(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
-        whole = grad.new_zeros(ctx.shape).contiguous(memory_format=ctx.layout)
-        return _put(whole, index, grad), None
+        whole = torch.empty(
+            ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=ctx.layout
+        )
+        return _put(whole.zero_(), index, grad), None
 
 
 class _Split(Function):
@@ -109,7 +112,7 @@ class _Split(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, grad_rows: Tensor) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
-        return _replaced(grad, index, grad_rows), None
+        return _put(grad if overwritable(grad) else grad.clone(), index, grad_rows), None
 
 
 class _Merge(Function):
@@ -121,7 +124,7 @@ class _Merge(Function):
 
     @staticmethod
     def forward(x: Tensor, rows: Tensor, index: Tensor) -> Tensor:
-        return _replaced(x, index, rows)
+        return _put(x.clone(), index, rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -155,21 +158,6 @@ def _select(x: Tensor, index: Tensor) -> Tensor:
     x = x.contiguous(memory_format=_layout(x))
     rows = _matrix(x).index_select(0, index)
     return rows.as_strided((len(index), *x.shape[1:]), x.stride())
-
-
-def _replaced(x: Tensor, index: Tensor, rows: Tensor) -> Tensor:
-    """Return a copy of `x` with `rows` at `index`; no sample is written twice."""
-    if torch.is_grad_enabled() and (x.requires_grad or rows.requires_grad):
-        return _put(x.clone(), index, rows)
-    x = x.contiguous(memory_format=_layout(x))
-    others = _complement(index, len(x))
-    return _put(_put(torch.empty_like(x), index, rows), others, _select(x, others))
-
-
-def _complement(index: Tensor, size: int) -> Tensor:
-    missing = torch.ones(size, dtype=torch.bool, device=index.device).index_fill_(0, index, False)
-    # `nonzero` would make a GPU tell the host how many there are.
-    return missing.argsort(descending=True, stable=True)[: size - len(index)]
 
 
 def _put(target: Tensor, index: Tensor, rows: Tensor) -> Tensor:
