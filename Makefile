@@ -43,7 +43,7 @@ format: env  ## format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 bench: env  ## measure again what the README states (an idle machine, 50 minutes; DATA=folder with CIFAR-10)
-	$(BIN)/sdepth bench --json benchmarks/results/step.json
+	$(BIN)/sdepth bench --rounds 21 --json benchmarks/results/step.json
 	$(BIN)/python benchmarks/models_step.py --rounds 5 --json benchmarks/results/models_step.json
 	$(BIN)/python benchmarks/training_overhead.py --json benchmarks/results/training_overhead.json
 	$(BIN)/sdepth compare --recipe demo_digits --seeds 5 --out runs/digits --json benchmarks/results/digits.json

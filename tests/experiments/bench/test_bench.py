@@ -12,15 +12,23 @@ from stochastic_depth.schedules import uniform
 def test_the_ideal_charges_each_block_its_own_cost():
     # Ten seconds: two blocks of 3 s, one of 2 s, a transition of 1 s, and 1 s of the rest.
     kind = torch.tensor([0, 0, 1, 3])
-    left_out = [10 - 6.0, 10 - 2.0, 10.0, 10 - 1.0]
+    left_out = [0.4, 0.8, 1.0, 0.9]
     for live, seconds in [
         ([1.0, 1.0, 1.0, 1.0], 10.0),
         ([0.0, 1.0, 1.0, 1.0], 7.0),
         ([0.5, 0.0, 0.75, 0.0], 10 - 1.5 - 3 - 0.5 - 1),
         ([0.0, 0.0, 0.0, 0.0], 1.0),
     ]:
-        share = ideal_share(torch.tensor(live), kind, 10.0, left_out)
+        share = ideal_share(torch.tensor(live), kind, left_out, emptied=0.1)
         assert share == pytest.approx(seconds / 10)
+
+
+def test_the_blocks_cost_together_what_all_of_them_save():
+    kind = torch.tensor([0, 0, 1, 2, 3])
+    noisy = [0.38, 0.75, 0.93, 0.88]  # they save 1.06 of a step
+    for live in (0.0, 0.5, 1.0):
+        share = ideal_share(torch.full((5,), live), kind, noisy, emptied=0.1)
+        assert share == pytest.approx(1 - (1 - live) * 0.9)
 
 
 def test_kinds_are_stages_and_transitions():

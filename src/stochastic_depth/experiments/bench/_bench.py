@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import Random
 from statistics import median
 
 import torch
@@ -19,6 +20,7 @@ WARM_UP = 25
 
 CONSTANT = "constant depth"
 NEVER = "ours, every survival at 1"
+WITHOUT = "without"
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def bench(
         image_size,
         threads,
         rounds,
-        constant_seconds=steps.median((CONSTANT, "")),
+        constant_seconds=steps.seconds((CONSTANT, "")),
         ideal_shares={name: steps.ideal(p) for name, p in steps.survival.items()},
         rows=tuple(steps.row(key) for key in steps.compared),
     )
@@ -110,6 +112,7 @@ class _Steps:
         self.survival = survival
         self.kinds = kinds
         self.measured: list[dict[Key, tuple[float, Tensor]]] = []
+        self.shuffle = Random(0).shuffle  # noqa: S311
 
     @classmethod
     def build(
@@ -132,7 +135,8 @@ class _Steps:
         steps = {(CONSTANT, ""): Step(model, batch)}
         steps[NEVER, ""] = _step(never_dropping(depth, ones), batch)
         for k in range(4):
-            steps["without", str(k)] = Step(plain(depth), batch, gates=without(k, kind))
+            steps[WITHOUT, str(k)] = Step(plain(depth), batch, gates=without(k, kind))
+        steps[WITHOUT, "any"] = Step(plain(depth), batch, gates=torch.zeros(len(kind)))
         for name, p in survival.items():
             for implementation, build in implementations.items():
                 steps[implementation, name] = _step(build(depth, p), batch)
@@ -151,29 +155,41 @@ class _Steps:
 
     @property
     def compared(self) -> list[Key]:
-        return [key for key in self.steps if key[0] not in (CONSTANT, "without")]
+        return [key for key in self.steps if key[0] not in (CONSTANT, WITHOUT)]
 
     def round(self) -> dict[Key, tuple[float, Tensor]]:
-        return {
-            key: (step.seconds(), step.live(self.survival.get(key[1], self.survival[""])))
-            for key, step in self.steps.items()
-        }
+        """Take every step once, in an order of its own: what ran before leaves traces."""
+        keys = list(self.steps)
+        self.shuffle(keys)
+        return {key: self._timed(key) for key in keys}
 
-    def median(self, key: Key) -> float:
+    def _timed(self, key: Key) -> tuple[float, Tensor]:
+        step = self.steps[key]
+        return step.seconds(), step.live(self.survival.get(key[1], self.survival[""]))
+
+    def seconds(self, key: Key) -> float:
+        """Return the median time of a step."""
         return median(measured[key][0] for measured in self.measured)
+
+    def ratios(self, key: Key) -> list[float]:
+        """Return step / constant step of each round."""
+        constant = CONSTANT, ""
+        return [measured[key][0] / measured[constant][0] for measured in self.measured]
 
     def ideal(self, live: Tensor) -> float:
         """Return the share of the constant step that remains, from medians over all rounds."""
-        left_out = [self.median(("without", str(k))) for k in range(4)]
-        return ideal_share(live, self.kinds, self.median((CONSTANT, "")), left_out)
+        *left_out, emptied = (
+            median(self.ratios((WITHOUT, blocks))) for blocks in ("0", "1", "2", "3", "any")
+        )
+        return ideal_share(live, self.kinds, left_out, emptied)
 
     def row(self, key: Key) -> Row:
-        ratios, ideals = [], []
-        for measured in self.measured:
-            seconds, live = measured[key]
-            ratios.append(seconds / measured[CONSTANT, ""][0])
-            ideals.append(ratios[-1] / self.ideal(live))
-        return Row(*key, self.median(key), median(ratios), median(ideals), tuple(ratios))
+        ratios = self.ratios(key)
+        ideals = [
+            ratio / self.ideal(measured[key][1])
+            for ratio, measured in zip(ratios, self.measured, strict=True)
+        ]
+        return Row(*key, self.seconds(key), median(ratios), median(ideals), tuple(ratios))
 
 
 def _step(network: Network, batch: tuple[Tensor, Tensor]) -> Step:

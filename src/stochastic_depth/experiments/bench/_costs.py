@@ -1,5 +1,7 @@
 """What a block costs, measured by leaving it out."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,19 +21,23 @@ def without(kind: int, kinds: Tensor) -> Tensor:
     return (kinds != kind).float()
 
 
-def ideal_share(live: Tensor, kinds: Tensor, constant: float, left_out: list[float]) -> float:
+def ideal_share(live: Tensor, kinds: Tensor, left_out: Sequence[float], emptied: float) -> float:
     """Return the share of the constant step that remains when dropped blocks cost nothing.
 
-        1 - sum_l (1 - live_l) c_l / constant,   c_l = (constant - left_out_k) / n_k
+        1 - sum_l (1 - live_l) c_l,   c_l = b (1 - left_out_k) / n_k,   sum_l c_l = 1 - emptied
+
+    The factor b would be 1 without noise. It settles that all blocks together cost what
+    leaving out all of them saves: the sum of four small differences is much less sure.
 
     Args:
         live: share of samples that run each block, shape (L,).
         kinds: kind k of each block, shape (L,).
-        constant: seconds of a step at constant depth.
-        left_out: seconds of a step without the n_k blocks of each kind k.
+        left_out: time of a step without the n_k blocks of each kind k, over that at constant
+            depth.
+        emptied: the same without any block.
     """
-    saved = 0.0
-    for kind, seconds in enumerate(left_out):
-        dropped = 1 - live[kinds == kind]
-        saved += float(dropped.sum()) / max(len(dropped), 1) * (constant - seconds)
-    return 1 - saved / constant
+    present = kinds.unique().tolist()
+    saved = [1 - left_out[kind] for kind in present]
+    dropped = [float((1 - live[kinds == kind]).mean()) for kind in present]
+    factor = (1 - emptied) / sum(saved)
+    return 1 - factor * sum(d * s for d, s in zip(dropped, saved, strict=True))

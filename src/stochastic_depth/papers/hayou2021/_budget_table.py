@@ -115,7 +115,7 @@ def _figure(name: str, data: pl.DataFrame, settings: SweepSettings) -> Figure:
         pl.col("test_error").mean(), error=pl.col("test_error").std() / pl.len().sqrt()
     )
     domain = [STANDARD, UNIFORM, LINEAR, SENSE]
-    x = alt.X("budget:Q", title="budget", scale=alt.Scale(zero=False))
+    x = alt.X("budget:Q", title="budget", scale=alt.Scale(zero=False, padding=12))
     y = alt.Y("test_error:Q", title="test error, %", scale=alt.Scale(zero=False))
     colour = alt.Color("mode:N", scale=alt.Scale(domain=domain))
     lines = alt.Chart(means.sort("mode", "budget"))
