@@ -135,8 +135,8 @@ class _Steps:
         steps = {(CONSTANT, ""): Step(model, batch)}
         steps[NEVER, ""] = _step(never_dropping(depth, ones), batch)
         for k in range(4):
-            steps[WITHOUT, str(k)] = Step(plain(depth), batch, gates=without(k, kind))
-        steps[WITHOUT, "any"] = Step(plain(depth), batch, gates=torch.zeros(len(kind)))
+            steps[WITHOUT, str(k)] = Step(model, batch, gates=without(k, kind))
+        steps[WITHOUT, "any"] = Step(model, batch, gates=torch.zeros(len(kind)))
         for name, p in survival.items():
             for implementation, build in implementations.items():
                 steps[implementation, name] = _step(build(depth, p), batch)

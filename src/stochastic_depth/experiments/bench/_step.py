@@ -41,10 +41,12 @@ class Step:
         """
         clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
         start = clock()
-        self.optimizer.zero_grad()
         logits = self.model(*self.arguments)
         nn.functional.cross_entropy(logits, self.labels).backward()
         self.optimizer.step()
+        # Now and not before the next step: gradients that stay, of many networks in turn,
+        # scatter the memory of the others.
+        self.optimizer.zero_grad()
         return clock() - start
 
     @property
