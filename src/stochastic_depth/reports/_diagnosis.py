@@ -131,6 +131,8 @@ def _ends(found: RunDiagnosis) -> list[str]:
     named = [f"{found.blocks[i]} ({float(cost[i]):+.4f})" for i in order]
     worse = int((cost < 0).sum())
     ends = f"Leaving out {listing(named[:3])} costs most, {listing(named[-3:])} least."
+    if worse == 0:
+        return [f"{ends} None of them is better left out."]
     return [f"{ends} Without {counted(worse, 'block')} the loss would be lower."]
 
 
