@@ -29,9 +29,10 @@ def overwritable(grad: Tensor) -> bool:
 
     Returns:
         False also where it cannot be known: when gradients are differentiated in turn,
-        under compilation, for batches of gradients and for classes derived from `Tensor`.
+        under compilation, for batches of gradients, for classes derived from `Tensor`, and
+        beyond the CPU, where other threads run the engine.
     """
-    if not COUNTABLE or type(grad) is not Tensor:
+    if not COUNTABLE or type(grad) is not Tensor or grad.device.type != "cpu":
         return False
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
