@@ -80,6 +80,24 @@ def models_table() -> str:
     return "\n".join([*lines, "", caption])
 
 
+def program_table() -> str:
+    """Time of a training step of `sdepth train` beside that of a bare loop."""
+    result = read("training_overhead")
+    lines = ["| network | batch | bare loop, ms | program ÷ bare loop |", "|---|---|---:|---:|"]
+    lines += [
+        f"| {row['network']} | {row['batch']} | {row['bare_milliseconds']:.1f} "
+        f"| {row['ratio']:.2f} |"
+        for row in result["rows"]
+    ]
+    rounds = sorted(row["rounds"] for row in result["rows"])
+    caption = (
+        f"Constant depth, 1 thread, median of {rounds[0]} to {rounds[-1]} epochs in turn; "
+        f"{result['hardware']['cpu']}, torch {result['versions']['torch']}, lightning "
+        f"{result['versions']['lightning']}."
+    )
+    return "\n".join([*lines, "", caption])
+
+
 def comparison_table() -> str:
     """Test error with and without stochastic depth, by data set."""
     lines = [
@@ -122,7 +140,11 @@ PAGES = {
         "claims": summary_table,
     },
     "docs/index.md": {"demo": comparison_table, "claims": lambda: summary_table("papers/")},
-    "docs/faster.md": {"bench": step_table, "models": models_table},
+    "docs/faster.md": {
+        "bench": step_table,
+        "models": models_table,
+        "program": program_table,
+    },
 }
 
 
