@@ -17,6 +17,6 @@ PRINTED = {"standard": 6.37} | {
 ARTEFACT = budget_table(
     "table2_cifar10",
     "Hayou & Ayed 2021, Table 2a",
-    cifar_profiles("cifar10", depth=110),
+    cifar_profiles("cifar10", depth=110, cpu_depth=32),
     PRINTED,
 )

@@ -4,5 +4,7 @@ from ._budget_table import budget_table
 from ._cifar_profiles import cifar_profiles
 
 ARTEFACT = budget_table(
-    "table2_resnet56", "Hayou & Ayed 2021, appendix A4", cifar_profiles("cifar10", depth=56)
+    "table2_resnet56",
+    "Hayou & Ayed 2021, appendix A4",
+    cifar_profiles("cifar10", depth=56, cpu_depth=20),
 )
