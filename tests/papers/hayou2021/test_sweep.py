@@ -1,6 +1,9 @@
+from itertools import combinations
+
 import pytest
 
 from stochastic_depth.papers import Context
+from stochastic_depth.papers.hayou2021 import table2_cifar10, table2_cifar100, table2_resnet56
 from stochastic_depth.papers.hayou2021._cifar_profiles import SMOKE
 from stochastic_depth.papers.hayou2021._sweep import SweepSettings, errors_by_seed, modes, sweep
 
@@ -52,3 +55,10 @@ def test_finished_runs_are_kept(swept):
 def test_linear_decay_stops_at_one_half():
     assert "linear" in modes(0.5)
     assert "linear" not in modes(0.4)
+
+
+@pytest.mark.parametrize("size", ["cpu", "paper"])
+def test_no_table_repeats_another(size):
+    tables = (table2_cifar10, table2_cifar100, table2_resnet56)
+    trained = [table.ARTEFACT.profiles[size] for table in tables]
+    assert all(one != other for one, other in combinations(trained, 2))
