@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.autograd import Function
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 
 from stochastic_depth.blocks import _overwritable as module
 from stochastic_depth.blocks import replace_rows
@@ -55,12 +56,23 @@ def keep_in_numpy(h, kept):
     h.register_hook(lambda grad: kept.append(torch.from_numpy(grad.numpy())))
 
 
+def keep_before_its_function(h, kept):
+    h.grad_fn.register_prehook(lambda grads: kept.append(*grads))
+
+
 def keep_by_retaining(h, kept):
     h.retain_grad()
     kept.append(h)
 
 
-KEEPERS = [keep_by_hook, keep_a_part, keep_without_graph, keep_in_numpy, keep_by_retaining]
+KEEPERS = [
+    keep_by_hook,
+    keep_a_part,
+    keep_without_graph,
+    keep_in_numpy,
+    keep_before_its_function,
+    keep_by_retaining,
+]
 
 
 def test_a_gradient_that_nobody_keeps():
@@ -156,5 +168,19 @@ def test_a_gradient_for_each_of_a_batch_of_outputs():
         x = torch.linspace(-1.0, 2.0, 18).reshape(6, 3).requires_grad_()
         out = run(run(x * 2.0, index, torch.sin), index, torch.cos).sum(1)
         return torch.autograd.grad(out, x, torch.eye(6), is_grads_batched=True)
+
+    assert_close(gradients(replace_rows), gradients(plainly))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_blocks_that_are_computed_again(reentrant):
+    def gradients(run):
+        def blocks(x):
+            return run(run(x * 2.0, index, torch.sin), index, torch.cos)
+
+        x = torch.linspace(-1.0, 2.0, 18).reshape(6, 3).requires_grad_()
+        h = checkpoint(blocks, x, use_reentrant=reentrant)
+        (checkpoint(blocks, h, use_reentrant=reentrant) + h).square().sum().backward()
+        return x.grad
 
     assert_close(gradients(replace_rows), gradients(plainly))
