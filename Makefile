@@ -44,7 +44,7 @@ format: env  ## format and mend what can be mended
 
 bench: env  ## measure again what the README states (an idle machine, 50 minutes; DATA=folder with CIFAR-10)
 	$(BIN)/sdepth bench --rounds 21 --json benchmarks/results/step.json
-	$(BIN)/python benchmarks/models_step.py --rounds 5 --json benchmarks/results/models_step.json
+	$(BIN)/python benchmarks/models_step.py --rounds 11 --json benchmarks/results/models_step.json
 	$(BIN)/python benchmarks/training_overhead.py --json benchmarks/results/training_overhead.json
 	$(BIN)/sdepth compare --recipe demo_digits --seeds 5 --out runs/digits --json benchmarks/results/digits.json
 	$(if $(DATA),$(BIN)/sdepth compare --recipe demo_cifar10 --data.data_dir $(DATA) --seeds 5 --out runs/cifar10 --json benchmarks/results/cifar10.json)
