@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import polars as pl
+
 from ..experiments import Comparison
 from . import charts
 from ._figure import Figure
@@ -16,25 +18,26 @@ def variant_figures(comparison: Comparison) -> Iterator[Figure]:
     if table.height < FEWEST:
         return
     if table["share"].round(2).n_unique() > 1:
-        yield _by_budget(comparison)
+        yield _by_budget(comparison, table)
     if table.height <= MOST:
         yield _pairs(comparison)
 
 
-def _by_budget(comparison: Comparison) -> Figure:
-    rows = charts.errors_and_shares(comparison).sort("share").iter_rows(named=True)
+def _by_budget(comparison: Comparison, table: pl.DataFrame) -> Figure:
+    rows = table.sort("share").iter_rows(named=True)
     words = [f"{row['variant']} {row['error']:.2f} at {row['share']:.2f}" for row in rows]
     caption = (
         "What each variant costs, and what it errs: lower left is better. Points: means; bars: "
         f"one standard deviation over seeds to either side. {provenance(comparison)}"
     )
     description = f"Points, {comparison.test_error.title} by share of the blocks: {listing(words)}."
-    chart = charts.error_by_budget(comparison)
+    chart = charts.error_by_budget(comparison, table)
     return Figure("budget", "Error against budget", caption, description, chart)
 
 
 def _pairs(comparison: Comparison) -> Figure:
-    clear = charts.pairwise(comparison).filter(clear=True, direction="lower")
+    table = charts.pairwise(comparison)
+    clear = table.filter(clear=True, direction="lower")
     words = [f"{row['variant']} below {row['against']}" for row in clear.iter_rows(named=True)]
     caption = (
         "Error of the row minus that of the column, seed by seed, mean ± standard deviation in "
@@ -45,4 +48,5 @@ def _pairs(comparison: Comparison) -> Figure:
     found = f"Clear are {listing(words)}." if words else "None is clear."
     number = counted(len(comparison.variants), "variant")
     description = f"Matrix of the differences in test error of {number}. {found}"
-    return Figure("pairs", "Every two variants", caption, description, charts.pairs(comparison))
+    chart = charts.pairs(comparison, table)
+    return Figure("pairs", "Every two variants", caption, description, chart)

@@ -10,13 +10,16 @@ from ._series import colour, layered, only_shown
 WRITTEN = 7  # variants; from more, the fields of the matrix are too small to write in
 
 
-def error_by_budget(comparison: Comparison) -> alt.LayerChart:
+def error_by_budget(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
     """Draw the test error of every variant over the share of the blocks that ran.
+
+    Args:
+        comparison: The runs.
+        table: Of `errors_and_shares`.
 
     Returns:
         The chart: points are means over seeds, bars one standard deviation to either side.
     """
-    table = errors_and_shares(comparison)
     base = alt.Chart(table).transform_filter(only_shown())
     x = alt.X(
         "share:Q",
@@ -59,14 +62,17 @@ def errors_and_shares(comparison: Comparison) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def pairs(comparison: Comparison) -> alt.LayerChart:
+def pairs(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
     """Draw the difference in test error of every two variants.
+
+    Args:
+        comparison: The runs.
+        table: Of `pairwise`.
 
     Returns:
         The chart: a field is blue where the variant of its row had the lower error, orange
         where it had the higher one; strong where the difference is clear.
     """
-    table = pairwise(comparison)
     shown = only_shown(), only_shown().replace("datum.variant", "datum.against")
     base = alt.Chart(table).transform_filter(shown[0]).transform_filter(shown[1])
     order = list(comparison.variants)
