@@ -146,15 +146,21 @@ def test_killed_at_random_moments(config, tmp_path):
 
 def killed(settings, run: Path, seconds: float) -> int:
     """Start a run, kill it some seconds after it first wrote a file, and say how it ended."""
-    process = FORKSERVER.Process(target=train, args=(settings, run), kwargs={"progress": False})
     before = written(run)
-    process.start()
+    process = started(settings, run)
     while process.is_alive() and written(run) == before:
         time.sleep(0.001)
     process.join(seconds)
     process.kill()
     process.join()
     return process.exitcode
+
+
+def started(settings, run: Path):
+    """Return a process that trains."""
+    process = FORKSERVER.Process(target=train, args=(settings, run), kwargs={"progress": False})
+    process.start()
+    return process
 
 
 def written(run: Path) -> tuple[int, ...]:
@@ -167,8 +173,7 @@ def written(run: Path) -> tuple[int, ...]:
 def test_sigterm_finishes_the_step_and_writes_a_checkpoint(config, tmp_path):
     settings = config(epochs=40, checkpoint_every=40, evaluate_every=40)
     run = tmp_path / "terminated"
-    process = FORKSERVER.Process(target=train, args=(settings, run), kwargs={"progress": False})
-    process.start()
+    process = started(settings, run)
     deadline = time.monotonic() + 120
     while not (run / "metrics.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
