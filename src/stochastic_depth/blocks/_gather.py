@@ -46,8 +46,8 @@ def replace_rows(
 ) -> Shaped[Tensor, "N *rest"]:
     """Return `x` with the samples at `index` replaced by `function(x[index])`.
 
-    Forward and backward cost `function` on k samples and two copies of the batch. `x`
-    itself is left as it is.
+    Beside `function` on k samples, forward copies the batch; so does backward where
+    somebody else needs its gradient. `x` itself is left as it is.
 
     Args:
         x: a batch of N samples.
