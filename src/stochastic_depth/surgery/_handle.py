@@ -9,10 +9,8 @@ from .._checks import count, fail, probabilities, same_length
 from .._errors import InvalidArgument, Unsupported
 from .._typing import Gates, Probabilities
 from ..gates import Bernoulli, FixedDepth, Law
-from ._controller import Controller
-from ._gated import CONTROLLER
-from ._install import compile_branches, uninstall
-from .finding import Block
+from .following import Block
+from .running import CONTROLLER, Controller, compile_branches, uninstall
 
 
 class Handle:
@@ -60,9 +58,11 @@ class Handle:
         return self.law.survival
 
     @survival.setter
-    def survival(self, p: Tensor | Iterable[float]) -> None:
+    def survival(self, p: Tensor | Iterable[float] | float) -> None:
         if not isinstance(self.law, Bernoulli | FixedDepth):
             raise Unsupported(f"{self.law} has no probabilities to set; set handle.law instead.")
+        if isinstance(p, int | float) or (isinstance(p, Tensor) and p.ndim == 0):
+            p = [float(p)] * len(self.blocks)
         vector = same_length("survival", probabilities("survival", p), len(self.blocks)).clone()
         for block in self.blocks:
             if not block.droppable:
@@ -86,8 +86,14 @@ class Handle:
 
     @property
     def seed(self) -> int:
-        """Seed of the stream of gates."""
+        """Seed of the stream of gates. May be set: a copy that trains beside its original
+        draws the same gates until it has a seed of its own.
+        """
         return self._controller.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._controller.seed = count("seed", seed, least=0)
 
     def compile(self, **options: Any) -> None:
         """Compile each residual branch; gates stay outside, and no draw makes a new graph.
