@@ -12,16 +12,16 @@ def with_zero_grads(x: Tensor, parameters: Iterable[Tensor]) -> Tensor:
     """Return `x`, whose backward pass gives each parameter a gradient of zero.
 
     A block that does not run leaves its parameters with `grad is None`, and the
-    optimizer passes them over. Behind this function they have a zero gradient instead:
+    optimizer skips them. Behind this function they have a zero gradient instead:
     weight decay and momentum still move them, as in the Torch code of Huang et al., and
     distributed training finds every parameter used.
 
     Args:
-        x: what a dropped block passes on.
+        x: what a dropped block leaves.
         parameters: the parameters of its branch; those without gradient are left out.
 
     Returns:
-        `x`, or a view of it where a gradient is recorded.
+        `x`, or a copy of it where a gradient is recorded.
 
     Example:
         >>> import torch
@@ -37,10 +37,27 @@ def with_zero_grads(x: Tensor, parameters: Iterable[Tensor]) -> Tensor:
 
 class _ZeroGrads(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.parameters = parameters
-        return x.view_as(x)
+    def forward(x: Tensor, *parameters: Tensor) -> Tensor:
+        # Autograd forbids changes in place of a view that a function of ours returns, and
+        # a ReLU in place behind the block is common.
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # Not saved: their values are not needed, and may change before the backward pass.
+        ctx.parameters = inputs[1:]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         return grad, *(torch.zeros_like(p) for p in ctx.parameters)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Tensor) -> Tensor:
+        return tangent.clone()
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], x: Tensor, *parameters: Tensor
+    ) -> tuple[Tensor, int | None]:
+        # Entry by entry the identity: whichever dimension is mapped over stays where it is.
+        return _ZeroGrads.apply(x, *parameters), in_dims[0]
