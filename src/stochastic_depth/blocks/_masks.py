@@ -39,7 +39,8 @@ def stochastic_depth(x: Tensor, p: float, mode: str, training: bool = True) -> T
     References:
         `torchvision.ops.stochastic_depth`.
     """
-    if not torch.jit.is_scripting():  # the checks are Python; modules made theirs at birth
+    # The checks are Python, and a scripted module made its own at birth.
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
         p = probability("p (the drop probability)", p)
         one_of("mode", mode, get_args(Mode))
     if not training or p == 0:
