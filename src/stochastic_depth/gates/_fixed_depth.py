@@ -72,7 +72,7 @@ class FixedDepth(SurvivalLaw):
     @property
     def covariance(self) -> Float[Tensor, "L L"]:
         index = self._random.nonzero()[:, 0]
-        matrix = torch.zeros(len(self), len(self), dtype=torch.float64)
+        matrix = self.survival.new_zeros(len(self), len(self))
         if self._coins is not None:
             joint = self._coins.covariance[: len(index), : len(index)]
             matrix[index[:, None], index] = joint
