@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -55,8 +57,8 @@ def test_sgd_decays_and_coasts_as_in_the_original_code():
     assert float(w.detach()) == w1 - lr * (mu * v1 + wd * w1)
 
 
-def dropped(x, w, b):
-    return with_zero_grads(x.sin(), [w, b])
+def dropped(x, w, b, alias=False):
+    return with_zero_grads(x.sin(), [w, b], alias=alias)
 
 
 def inputs():
@@ -82,18 +84,21 @@ def test_the_gradient_as_a_function():
 
 # Forward mode makes torch script its decompositions.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
-def test_forward_mode_and_second_derivatives():
+@pytest.mark.parametrize("alias", [False, True])
+def test_forward_mode_and_second_derivatives(alias):
+    leave = partial(dropped, alias=alias)
     x, w, b = inputs()
     tangents = tuple(torch.randn_like(v) for v in (x, w, b))
-    out, tangent = jvp(dropped, (x, w, b), tangents)
+    out, tangent = jvp(leave, (x, w, b), tangents)
     assert_close((out, tangent), (x.sin(), x.cos() * tangents[0]))
-    assert torch.autograd.gradgradcheck(dropped, (x, w, b))
-    hessian = torch.func.hessian(lambda x: dropped(x, w, b).sum())(x)
+    assert torch.autograd.gradgradcheck(leave, (x, w, b))
+    hessian = torch.func.hessian(lambda x: leave(x, w, b).sum())(x)
     assert_close(hessian.reshape(6, 6), torch.diag(-x.sin().flatten()))
 
 
+@pytest.mark.parametrize("alias", [False, True])
 @pytest.mark.parametrize("in_dims", [(0, 0, 0), (0, None, 0), (None, 0, None), (2, None, None)])
-def test_one_gradient_for_each_of_several(in_dims):
+def test_one_gradient_for_each_of_several(in_dims, alias):
     shapes = [(3, 2), (2,), ()]
     several = [
         torch.randn(4, *shape, dtype=torch.float64).movedim(0, dim)
@@ -103,7 +108,7 @@ def test_one_gradient_for_each_of_several(in_dims):
     ]
 
     def loss(x, w, b):
-        return with_zero_grads(x.sin(), [w, b]).pow(3).sum()
+        return dropped(x, w, b, alias).pow(3).sum()
 
     ours = vmap(grad(loss, argnums=(0, 1, 2)), in_dims=in_dims)(*several)
     for i in range(4):
@@ -135,3 +140,9 @@ def test_parameters_may_change_before_the_backward_pass():
         w.mul_(2)
     out.sum().backward()
     assert torch.equal(w.grad, torch.zeros(2))
+
+
+def test_an_alias_shares_the_memory_of_the_stream():
+    x, w = torch.ones(2, requires_grad=True), nn.Parameter(torch.ones(1))
+    assert with_zero_grads(x, [w], alias=True).data_ptr() == x.data_ptr()
+    assert with_zero_grads(x, [w]).data_ptr() != x.data_ptr()
