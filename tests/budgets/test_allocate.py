@@ -256,19 +256,22 @@ def stairs(t):
 
 
 @pytest.mark.parametrize(
-    ("target", "solutions"),
-    [(0.0, (0, 0)), (0.25, (0.25, 0.25)), (1.0, (1, 2)), (1.5, (2.5, 2.5)), (2.0, (3, 3))],
+    ("target", "largest"), [(0.0, 0.0), (0.25, 0.25), (1.0, 2.0), (1.5, 2.5), (2.0, 3.0)]
 )
-def test_the_solver_at_and_between_its_knots(target, solutions):
-    t = solve(stairs, KNOTS, target)
-    assert solutions[0] <= t <= solutions[1]
-    assert stairs(t) == target
+def test_the_solver_at_and_between_its_knots(target, largest):
+    assert solve(stairs, KNOTS, target) == largest
+    assert stairs(largest) == target
 
 
 @pytest.mark.parametrize("knots", [[1.0], [0.0, 1.0], [0.0, 1.0, 2.0]])
 def test_the_solver_on_level_ground(knots):
-    # Nothing to interpolate: any knot will do.
-    assert solve(lambda t: 0.7, torch.tensor(knots), 0.7) in knots
+    assert solve(lambda t: 0.7, torch.tensor(knots), 0.7) == knots[-1]
+
+
+def test_sensemode_gives_blocks_without_cost_what_they_can_have():
+    assert sd.budgets.sense([1.0, 0.5], 1.0, costs=[1, 0]).tolist() == [1.0, 1.0]
+    # c = 0.8: the block that costs sets it, and the other follows in proportion.
+    assert_close(sd.budgets.sense([1.0, 0.5], 0.8, costs=[1, 0]), torch.tensor([0.8, 0.4]).double())
 
 
 def test_the_solver_stays_inside_where_rounding_has_moved_the_target():
