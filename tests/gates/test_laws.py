@@ -480,3 +480,23 @@ def test_deterministic_gates_may_be_negative():
         [-0.5] * 2,
         [2.0] * 2,
     ]
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_a_draw_for_each_that_vmap_maps_over(law, batch_size):
+    # n = 2000 draws; 5 binomial standard errors per block, false-alarm rate below 4e-6.
+    def drawn(x):
+        return law.sample(batch_size, generator=generator) + 0 * x
+
+    generator, n = sd.gates.stream(6, 0), 2000
+    gates = torch.vmap(drawn, randomness="different")(torch.zeros(n))
+    first = gates.reshape(n, len(law), -1)[..., 0]
+    share = (first != 0).double().mean(0)
+    spread = (law.survival * (1 - law.survival) / n).sqrt()
+    assert ((share - law.survival).abs() <= 5 * spread).all()
+    if isinstance(law, sd.gates.FixedDepth):
+        depth = (gates != 0).sum(1).double()
+        assert ((depth - law.survival.sum()).abs() < 1 + 1e-7).all()
+    same = torch.vmap(drawn, randomness="same")(torch.zeros(3))
+    assert torch.equal(same, same[:1].expand_as(same))

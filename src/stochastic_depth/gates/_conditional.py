@@ -120,12 +120,12 @@ class ConditionalBernoulli:
         """Draw exactly, coin by coin, given the heads that are left to place."""
         shape = (len(self.logits), batch_size)
         uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
-        heads = torch.empty_like(uniform, dtype=torch.bool)
         left = torch.full((batch_size,), self.size, device="cpu")
-        for i, probability in enumerate(self._heads_given_left):
-            heads[i] = uniform[i] < probability[left]
-            left -= heads[i].long()
-        return heads
+        heads = []
+        for number, probability in zip(uniform, self._heads_given_left, strict=True):
+            heads.append(number < probability[left])
+            left = left - heads[-1].long()  # not in place: `vmap` may draw many at once
+        return torch.stack(heads)
 
 
 def _counts(q: Tensor, size: int) -> Tensor:

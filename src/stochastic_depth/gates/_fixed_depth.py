@@ -92,6 +92,7 @@ class FixedDepth(SurvivalLaw):
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
         active = (self.survival == 1)[:, None].repeat(1, batch_size)
         if self._coins is not None:
+            index = self._random.nonzero()[:, 0]
             drawn = self._coins.sample(batch_size, generator)
-            active[self._random] = drawn[: int(self._random.sum())]
+            active = active.index_copy(0, index, drawn[: len(index)])
         return active
