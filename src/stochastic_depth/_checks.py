@@ -88,24 +88,31 @@ def finite(field: str, values: Tensor | Iterable[float]) -> Tensor:
 
 
 def costs(values: Tensor | Iterable[float] | None, num_blocks: int) -> Tensor:
-    """Return block costs relative to the largest, float64 (L,); `None` means all equal."""
+    """Return block costs relative to the largest, float64 (L,); `None` means all equal.
+
+    A block may cost nothing, but not every block: a share of nothing has no meaning.
+    """
     if values is None:
-        return torch.ones(num_blocks, dtype=torch.float64)
+        return torch.ones(num_blocks, dtype=torch.float64, device="cpu")
     vector = same_length("costs", finite("costs", values), num_blocks)
-    if not (vector > 0).all():
-        index = int((vector <= 0).nonzero()[0])
-        raise fail(f"costs[{index}]", "positive", f"{float(vector[index]):g}")
-    if vector.max() > 1e12 * vector.min():
-        ratio = f"a ratio of {float(vector.max() / vector.min()):g}"
-        raise fail("costs", "within a factor of 1e12 of each other", ratio)
+    if not (vector >= 0).all():
+        index = int((vector < 0).nonzero()[0])
+        raise fail(f"costs[{index}]", "at least 0", f"{float(vector[index]):g}")
+    if not vector.any():
+        remedy = "Leave costs out to weigh all blocks alike."
+        raise fail("costs", "positive for some block", "0 for every block", remedy)
+    least = vector[vector > 0].min()
+    if vector.max() > 1e12 * least:
+        ratio = f"a ratio of {float(vector.max() / least):g}"
+        raise fail("costs", "0 or within a factor of 1e12 of each other", ratio)
     return vector / vector.max()  # in any unit their sum is finite
 
 
 def mask(field: str, values: Tensor | Iterable[bool] | None, num_blocks: int) -> Tensor:
     """Return a boolean vector (L,); `None` means all False."""
     if values is None:
-        return torch.zeros(num_blocks, dtype=torch.bool)
-    vector = torch.as_tensor(values if isinstance(values, Tensor) else list(values))
+        return torch.zeros(num_blocks, dtype=torch.bool, device="cpu")
+    vector = torch.as_tensor(values if isinstance(values, Tensor) else list(values), device="cpu")
     if vector.dtype != torch.bool:
         raise fail(field, "a boolean vector", str(vector.dtype))
     return same_length(field, vector, num_blocks)
@@ -151,7 +158,7 @@ def _vector(field: str, values: Tensor | Iterable[float]) -> Tensor:
         raw = (
             values.detach()
             if isinstance(values, Tensor)
-            else torch.tensor(list(values), dtype=torch.float64)
+            else torch.tensor(list(values), dtype=torch.float64, device="cpu")
         )
     except (TypeError, ValueError) as error:
         raise fail(field, "a vector of numbers, one per block", repr(values)) from error

@@ -13,7 +13,7 @@ Probabilities: TypeAlias = Float[Tensor, " L"]
 """One survival probability per block, float64 on the CPU."""
 
 Costs: TypeAlias = Float[Tensor, " L"]
-"""One positive cost per block, in any unit: only ratios matter."""
+"""One cost per block, at least 0 and not all 0, in any unit: only ratios matter."""
 
 Mask: TypeAlias = Shaped[Tensor, " L"]
 """One boolean per block."""

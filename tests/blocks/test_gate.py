@@ -70,3 +70,17 @@ def test_gates_are_sent_where_the_network_computes():
 def test_negative_gates_are_no_zeros():
     (gate,) = lower(torch.tensor([[0.0, -1.0, 1.0]]))
     assert (gate.index.tolist(), gate.scale.tolist()) == ([1, 2], [-1.0, 1.0])
+
+
+def test_unequal_gates_stay_unequal():
+    mixed, some, equal = lower(torch.tensor([[1.0, 2.0, 1.0], [0.0, 2.0, 1.5], [0.0, 2.0, 2.0]]))
+    assert (mixed.index.tolist(), mixed.scale.tolist()) == ([0, 1, 2], [1.0, 2.0, 1.0])
+    assert (some.index.tolist(), some.scale.tolist()) == ([1, 2], [2.0, 1.5])
+    assert (equal.index.tolist(), equal.scale) == ([1, 2], 2.0)
+    x, branched = torch.zeros(3, 2), torch.ones(3, 2)
+    assert mixed.add_scaled(x, branched, 10.0)[:, 0].tolist() == [10.0, 20.0, 10.0]
+
+
+def test_an_empty_batch_runs_nothing():
+    assert lower(torch.ones(3, 0)) == [0.0, 0.0, 0.0]
+    assert [gate.shape for gate in lower(torch.ones(2, 0), "mask")] == [(0,), (0,)]

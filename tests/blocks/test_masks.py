@@ -1,5 +1,8 @@
 """Our masks beside torchvision's and timm's, drawn from the same generator state."""
 
+import pickle
+import warnings
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -74,3 +77,68 @@ def test_half_precision_draws_are_unbiased():
     # false-alarm rate 6e-7. The floor(p + u) trick is off by 1e-3 here.
     kept = sd.DropPath(0.005, scale_by_keep=False)(torch.ones(200_000, 1, dtype=torch.bfloat16))
     assert abs(float(kept.float().mean()) - 0.995) < 5 * (0.995 * 0.005 / 200_000) ** 0.5
+
+
+PAIRS = {
+    "batch": (sd.StochasticDepth(0.2, "batch"), torchvision_ops.StochasticDepth(0.2, "batch")),
+    "row": (sd.StochasticDepth(0.7, "row"), torchvision_ops.StochasticDepth(0.7, "row")),
+    "drop-path": (sd.DropPath(0.7), timm_layers.DropPath(0.7)),
+    "unscaled": (sd.DropPath(0.2, False), timm_layers.DropPath(0.2, False)),
+}
+scripted = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
+
+
+def in_a_block(mask):
+    return torch.nn.Sequential(torch.nn.Identity(), mask).train()
+
+
+@pytest.mark.parametrize("tool", [torch.fx.symbolic_trace, torch.jit.script])
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS.values(), ids=PAIRS)
+@scripted
+def test_traced_and_scripted_as_theirs_for_any_batch(tool, ours, theirs):
+    modules = [tool(in_a_block(module)) for module in (ours, theirs)]
+    for shape in [(40, 3), (7, 3, 2, 2), (1,)]:
+        x = torch.randn(shape)
+        assert_close(*same_draw(*modules, x))
+        assert_close(same_draw(modules[0], ours, x)[0], same_draw(ours, theirs, x)[1])
+
+
+@scripted
+def test_what_was_traced_or_scripted_can_be_kept(tmp_path):
+    x = torch.randn(40, 3)
+    expected = same_draw(PAIRS["row"][0], PAIRS["row"][1], x)[1]
+    traced = pickle.loads(pickle.dumps(torch.fx.symbolic_trace(in_a_block(PAIRS["row"][0]))))
+    torch.jit.script(in_a_block(PAIRS["row"][0])).save(tmp_path / "scripted.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `torch.jit.load` is on its way out as well
+        loaded = torch.jit.load(tmp_path / "scripted.pt")
+    assert_close(same_draw(traced, loaded, x), [expected, expected])
+
+
+def test_a_scripted_mask_of_evaluation_drops_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.script(in_a_block(sd.DropPath(0.9)).eval())
+    assert torch.equal(scripted(torch.ones(50)), torch.ones(50))
+
+
+@pytest.mark.parametrize("module", [pair[0] for pair in PAIRS.values()], ids=PAIRS)
+def test_each_that_vmap_maps_over_has_a_draw_of_its_own(module):
+    # 2000 draws of 3 rows (of one, for the whole batch): the share kept is within 5 binomial
+    # standard errors, false-alarm rate 6e-7, and "same" repeats one draw.
+    x = torch.ones(2000, 3, 2)
+    out = torch.vmap(module.train(), randomness="different")(x)
+    survival = 1 - (module.p if isinstance(module, sd.StochasticDepth) else module.drop_prob)
+    assert (out == out[..., :1]).all()
+    share = float((out[:, 0, 0] != 0).double().mean())
+    assert abs(share - survival) < 5 * (survival * (1 - survival) / 2000) ** 0.5
+    same = torch.vmap(module, randomness="same")(x)
+    assert torch.equal(same, same[:1].expand_as(same))
+
+
+def test_vmap_draws_as_timms():
+    x = torch.randn(5, 40, 3)
+    ours, theirs = (
+        torch.vmap(module.train(), randomness="different") for module in PAIRS["drop-path"]
+    )
+    assert_close(*same_draw(ours, theirs, x))

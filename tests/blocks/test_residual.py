@@ -398,3 +398,150 @@ def test_functional_call_differentiates_in_the_parameters(execution):
     expected = torch.autograd.grad(loss(parameters), list(parameters.values()), allow_unused=True)
     for ours, theirs in zip(grads.values(), expected, strict=True):
         assert_close(ours, torch.zeros_like(ours) if theirs is None else theirs)
+
+
+def test_a_block_is_called_by_keyword():
+    block, x = Residual(nn.Linear(3, 3)), torch.randn(2, 3)
+    assert torch.equal(block(x=x), block(x))
+    assert torch.equal(block(gate=0.0, x=x), x)
+
+
+GATES = {"dropped": 0.0, "runs": 1.0, "rows": Rows(torch.tensor([0]), 2.0), "mask": torch.zeros(2)}
+SHORTCUTS = {
+    "none": None,
+    "identity": nn.Identity(),
+    "flatten": nn.Flatten(),
+    "dropout": nn.Dropout(0.0),
+    "view": torch.Tensor.detach,
+}
+
+
+@pytest.mark.parametrize("activated", [True, False])
+@pytest.mark.parametrize("shortcut", SHORTCUTS.values(), ids=SHORTCUTS)
+@pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
+def test_the_output_never_shares_memory_with_the_input(gate, shortcut, activated):
+    x = torch.randn(2, 4)
+    for activation in (None, nn.Identity(), nn.ReLU(inplace=True)):
+        before = x.clone()
+        out = residual_step(
+            x, torch.sin, gate, shortcut=shortcut, activation=activation, activated=activated
+        )
+        out.add_(1)
+        assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
+def test_what_follows_a_block_may_change_the_stream_in_place(gate):
+    # Sigmoid keeps its output for the backward pass, which a change of it would spoil.
+    layers = [nn.Linear(4, 4), nn.Sigmoid(), Residual(nn.Linear(4, 4))]
+    model, x = nn.ModuleList(layers).double(), torch.randn(2, 4).double()
+
+    def gradients(after):
+        h = after(model[2](model[1](model[0](x)), gate))
+        return torch.autograd.grad((h - 0.5).square().sum(), model[0].weight)
+
+    assert_close(gradients(nn.ReLU(inplace=True)), gradients(nn.ReLU()))
+
+
+# Forward mode makes torch script its decompositions.
+scripts = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
+
+
+def gates_of(execution):
+    gates = torch.tensor([1.0, 0.0, 2.0]).double()
+    return gates if execution == "skip" else gates[:, None] * torch.tensor([1.0, 0.5])
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@scripts
+def test_forward_mode_through_a_network(execution):
+    # Compared with a central difference in float64, and with the mask under plain autograd.
+    model, x = small()
+    gates, direction, step = gates_of(execution), torch.randn(2, 4, 2, 2).double(), 1e-6
+    out, tangent = torch.func.jvp(lambda v: model(v, gates, execution), (x,), (direction,))
+    ahead, behind = (model(x + s * direction, gates, execution) for s in (step, -step))
+    assert_close(out, model(x, gates, execution))
+    assert_close(tangent, (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-8)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, direction)
+        again = torch.autograd.forward_ad.unpack_dual(model(dual, gates, execution)).tangent
+    assert_close(again, tangent)
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_a_gradient_for_each_sample_under_a_shared_draw(execution):
+    model, x = small()
+    gates = gates_of("skip") if execution == "skip" else gates_of(execution)[:, :1].expand(3, 2)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(parameters, sample):
+        inputs = (sample.expand(2, -1, -1, -1), gates, execution)
+        return torch.func.functional_call(model, parameters, inputs).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x)
+    for i, sample in enumerate(x):
+        total = loss(dict(model.named_parameters()), sample)
+        expected = torch.autograd.grad(total, list(model.parameters()), allow_unused=True)
+        for ours, theirs in zip(each.values(), expected, strict=True):
+            assert_close(ours[i], torch.zeros_like(ours[i]) if theirs is None else theirs)
+
+
+def test_a_draw_for_each_that_vmap_maps_over():
+    # `randomness="different"`: the gates are mapped over as well, and masked.
+    model, x = small()
+    gates = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 0.0], [0.0] * 3]).double()
+    for draws in (gates, gates[..., None].expand(3, 3, 2)):
+        together = torch.vmap(lambda d: model(x, d, "mask"))(draws)
+        assert_close(together, torch.stack([model(x, d, "mask") for d in draws]))
+
+
+# Dynamo looks at `.grad` of the stream, which is no leaf.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_a_network_is_compiled_as_a_whole(execution):
+    model, x = network(), images()
+    lowered = lower(gates_of(execution).repeat(2, *[3] * (execution != "skip"))[:L], execution)
+
+    def run(model, x):
+        for block, gate in zip(model.blocks, lowered, strict=True):
+            x = block(x, gate)
+        return x
+
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
+    grads = [
+        torch.autograd.grad(f(model, x).square().sum(), [x, *model.parameters()], allow_unused=True)
+        for f in (compiled, run)
+    ]
+    for ours, theirs in zip(*grads, strict=True):
+        assert (ours is None and theirs is None) or torch.allclose(ours, theirs)
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("norm", [True, False])
+def test_an_empty_batch_gives_an_empty_output(execution, norm):
+    # As timm's: https://github.com/huggingface/pytorch-image-models, `drop_path`.
+    model, x = network(norm=norm and execution == "gather"), images()[:0]
+    law = sd.gates.FixedDepth([0.9, 0.3, 0.5, 0.75])
+    per = "batch" if execution == "skip" else "sample"
+    gates = sd.gates.draw(law, per, 0, generator=sd.gates.stream(0, 0)).double()
+    out = model(x, gates, execution)
+    assert out.shape == (0, 4, 5, 3)
+    (grad,) = torch.autograd.grad(out.sum(), x)
+    assert grad.shape == x.shape
+
+
+def test_negative_gates_run_their_block():
+    model, x = network(activation=False), images()
+    gates = sd.gates.Deterministic([-1.0, 0.0, -0.5, 2.0]).evaluation
+    assert_same(run(model, x, gates, "skip"), run(model, x, gates, "mask"))
+    rows = gates[:, None] * torch.tensor([1.0, -1.0, 0.0, 1.0, 2.0, 1.0])
+    assert_same(run(model, x, rows, "gather"), run(model, x, rows, "mask"))
+
+
+def test_an_alias_is_returned_where_it_is_allowed_and_nothing_was_computed():
+    x = torch.rand(2, 3)
+    allowed = Residual(nn.Linear(3, 3), activation=nn.ReLU(), activated=True, alias=True)
+    assert allowed(x, 0.0) is x
+    assert allowed(x, 1.0) is not x
+    unpromised = Residual(nn.Linear(3, 3), activation=nn.ReLU(inplace=True), alias=True)
+    assert unpromised(x, 0.0).data_ptr() != x.data_ptr()

@@ -9,6 +9,7 @@ from scipy import optimize
 from torch.testing import assert_close
 
 import stochastic_depth as sd
+from stochastic_depth.budgets._piecewise import solve
 
 budget = st.floats(0.02, 1)
 blocks = st.integers(1, 15)
@@ -219,3 +220,60 @@ def test_projection_meets_the_budget_for_costs_of_all_magnitudes(p, exponents, b
 def test_a_budget_just_outside_of_the_feasible_range_is_refused():
     with pytest.raises(sd.InfeasibleBudget, match="budget must be in"):
         sd.budgets.sense([1.0, 0.0], budget=0.5 + 1e-9)
+
+
+def test_projection_leaves_a_block_without_cost_as_it_is():
+    # The others as if it were not there.
+    q = sd.budgets.project([1.0, 0.3, 0.9, 0.5], 0.7, costs=[1, 0, 1, 2])
+    assert_close(q[[0, 2, 3]], sd.budgets.project([1.0, 0.9, 0.5], 0.7, costs=[1, 1, 2]))
+    assert float(q[1]) == 0.3
+    protected = [True, False, False]
+    assert sd.budgets.project([0.2, 0.5, 0.4], 1.0, [1, 0, 0], protected).tolist() == [1, 0.5, 0.4]
+    with pytest.raises(sd.InfeasibleBudget, match=r"budget must be in \[1, 1\]"):
+        sd.budgets.project([0.2, 0.5, 0.4], 0.9, [1, 0, 0], protected)
+
+
+@given(problems(st.floats(0.1, 1)), st.data())
+def test_allocations_with_blocks_without_cost_meet_the_budget(problem, data):
+    strengths, costs, budget = problem
+    free = data.draw(st.lists(st.booleans(), min_size=len(costs), max_size=len(costs)))
+    assume(not all(free))
+    costs = [0.0 if zero else cost for zero, cost in zip(free, costs, strict=True)]
+    for p in (
+        sd.budgets.project(strengths, budget, costs),
+        sd.budgets.sense(strengths, budget, costs=costs),
+    ):
+        assert ((p >= 0) & (p <= 1)).all()
+        assert sd.budgets.active_share(p, costs) == pytest.approx(budget, abs=1e-6)
+
+
+KNOTS = torch.tensor([3.0, 0.0, 1.0, 2.0, 2.0])
+
+
+def stairs(t):
+    """Up to 1 until t = 1, level until 2, up to 2 at 3."""
+    return min(t, 1.0) + max(t - 2.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("target", "largest"), [(0.0, 0.0), (0.25, 0.25), (1.0, 2.0), (1.5, 2.5), (2.0, 3.0)]
+)
+def test_the_solver_at_and_between_its_knots(target, largest):
+    assert solve(stairs, KNOTS, target) == largest
+    assert stairs(largest) == target
+
+
+@pytest.mark.parametrize("knots", [[1.0], [0.0, 1.0], [0.0, 1.0, 2.0]])
+def test_the_solver_on_level_ground(knots):
+    assert solve(lambda t: 0.7, torch.tensor(knots), 0.7) == knots[-1]
+
+
+def test_sensemode_gives_blocks_without_cost_what_they_can_have():
+    assert sd.budgets.sense([1.0, 0.5], 1.0, costs=[1, 0]).tolist() == [1.0, 1.0]
+    # c = 0.8: the block that costs sets it, and the other follows in proportion.
+    assert_close(sd.budgets.sense([1.0, 0.5], 0.8, costs=[1, 0]), torch.tensor([0.8, 0.4]).double())
+
+
+def test_the_solver_stays_inside_where_rounding_has_moved_the_target():
+    assert solve(stairs, KNOTS, -1e-13) == 0.0
+    assert solve(stairs, KNOTS, 2 + 1e-13) == 3.0

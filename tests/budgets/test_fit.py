@@ -132,3 +132,24 @@ def test_the_ends_of_the_feasible_range_belong_to_it(end):
     schedule = sd.budgets.fit(sd.schedules.uniform, 4, end, [0.1] * 4, protected)
     share = sd.budgets.active_share(torch.where(torch.tensor(protected), 1.0, schedule(4)))
     assert share == pytest.approx(end, abs=1e-12)
+
+
+@pytest.mark.parametrize("jump", [2.5e-6, 1e-3])
+def test_the_budget_is_met_to_a_millionth_or_refused(jump):
+    # Shares jump from `jump` below the budget to `jump` above it, or nearly so.
+    def family(size):
+        return lambda t: sd.schedules.uniform(0.6 + (size if t >= 0.5 else -size))
+
+    with pytest.raises(sd.InfeasibleBudget, match=r"budget 0\.6 must be met to 1e-06; .*jumps"):
+        sd.budgets.fit(family(jump), 3, 0.6)
+    near = sd.budgets.fit(family(0.9e-6), 3, 0.6)
+    assert near(3).tolist() == pytest.approx([0.6 + 0.9e-6] * 3, abs=1e-15)
+    with pytest.raises(sd.InfeasibleBudget, match=r"jumps over it, to 0\.600001 at"):
+        sd.budgets.fit(family(1.1e-6), 3, 0.6)
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_blocks_without_cost_do_not_count(family):
+    costs = [0.0, 1.0, 0.0, 2.0]
+    p = sd.budgets.fit(family, 4, 0.8, costs)(4)
+    assert float(p[1] + 2 * p[3]) / 3 == pytest.approx(0.8, abs=1e-6)

@@ -113,11 +113,12 @@ def test_active_share_weighs_blocks_by_cost():
 @pytest.mark.parametrize(
     ("costs", "message"),
     [
-        ([1, 0], r"costs\[1\] must be positive; got 0"),
-        ([1, -1], r"costs\[1\] must be positive"),
+        ([0, 0], r"costs must be positive for some block; got 0 .* Leave costs out"),
+        ([1, -1], r"costs\[1\] must be at least 0; got -1"),
+        ([0, -1], r"costs\[1\] must be at least 0; got -1"),
         ([1, nan], r"costs\[1\] must be finite"),
         ([1, 1, 1], "costs must be a vector of 2 entries"),
-        ([1, 1e13], "within a factor of 1e12"),
+        ([1, 1e13], "0 or within a factor of 1e12"),
     ],
 )
 def test_costs_are_checked(costs, message):
@@ -157,3 +158,26 @@ def test_depth_interval_of_the_smallest_beta():
 def test_active_share_of_the_largest_costs():
     assert sd.budgets.active_share([1.0, 0.5], [1e308, 1e308]) == 0.75
     assert sd.budgets.active_share([1.0, 0.4], [5e-324, 1e-323]) == pytest.approx(0.6)
+
+
+def test_a_block_without_cost_has_no_share():
+    assert sd.budgets.active_share([0.5, 0.1, 1.0], costs=[3, 0, 1]) == (3 * 0.5 + 1) / 4
+    assert sd.budgets.active_share([0.5, 0.1], costs=[0, 1e-300]) == 0.1
+
+
+def test_budgets_are_the_same_under_another_default_device():
+    def numbers():
+        p, costs, protected = [0.9, 0.5, 0.1], [1, 2, 3], [False, False, True]
+        return [
+            sd.budgets.depth_distribution(p),
+            sd.budgets.project(p, 0.8, costs, protected),
+            sd.budgets.sense([0.1, -0.2, 0.3], 0.8, 0.1, costs, protected),
+            sd.budgets.max_regularization([1.0, 2.0, 3.0], 0.6),
+            sd.budgets.fit(sd.schedules.linear, 3, 0.8, costs, protected)(3),
+            sd.budgets.fit(sd.schedules.uniform, 3, 0.8)(3),
+        ]
+
+    expected = numbers()
+    with torch.device("meta"):
+        found = numbers()
+    assert_close(found, expected, rtol=0, atol=0)

@@ -193,3 +193,11 @@ def test_a_curriculum_is_what_it_was_made_of(make):
     assert hash(make(0.5)) == hash(make([0.5]))
     names = {name: getattr(sd.curricula, name) for name in sd.curricula.__all__}
     assert eval(repr(make([0.5, 0.25])), names) == make([0.5, 0.25])  # noqa: S307
+
+
+@pytest.mark.parametrize("make", CURRICULA.values(), ids=CURRICULA)
+def test_curricula_are_the_same_under_another_default_device(make):
+    expected = [make([0.5, 0.25])(t) for t in (0.0, 0.7, 1.0)]
+    with torch.device("meta"):
+        found = [make([0.5, 0.25])(t) for t in (0.0, 0.7, 1.0)]
+    assert_close(found, expected, rtol=0, atol=0)

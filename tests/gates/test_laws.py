@@ -83,8 +83,8 @@ def test_copies_draw_the_same(law, duplicate):
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
-@pytest.mark.parametrize("bad", [0, -1, 2.5])
-def test_a_batch_has_at_least_one_sample(law, bad):
+@pytest.mark.parametrize("bad", [-1, 2.5, True])
+def test_the_size_of_a_batch_is_a_count(law, bad):
     with pytest.raises(sd.InvalidArgument, match="batch_size must be"):
         law.sample(bad, generator=sd.gates.stream(0, 0))
 
@@ -345,3 +345,158 @@ def test_the_extreme_coins_keep_what_never_or_always_runs(monkeypatch, make, coi
     assert subset.sum(1).tolist() == [0.0, 4.0, 2.0]
     quarter = sd.gates.FixedDepth([0.25] * 4, "test")
     assert quarter.sample(generator=sd.gates.stream(0, 0)).sum() == 1
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_a_batch_may_be_empty(law):
+    gates = law.sample(0, generator=sd.gates.stream(0, 0))
+    assert gates.shape == (len(law), 0)
+    assert gates.dtype == torch.float32
+    for per in ("sample", "subset") if isinstance(law, sd.gates.Bernoulli) else ("sample",):
+        drawn = sd.gates.draw(law, per, 0, generator=sd.gates.stream(0, 0))
+        assert drawn.shape == (len(law), 0)
+    assert sd.gates.draw(law, "batch", 0, generator=sd.gates.stream(0, 0)).shape == (len(law),)
+
+
+def everything_of(law):
+    """Draws and moments of a law made anew, and so without anything computed before."""
+    law = law.with_state(law.state())
+    tensors = [law.survival, law.mean, law.variance, law.covariance, law.evaluation]
+    tensors += [law.sample(n, generator=sd.gates.stream(3, 1)) for n in (None, 5, 0)]
+    if isinstance(law, sd.gates.SurvivalLaw):
+        tensors.append(law.probability(torch.ones(len(law), 2, dtype=torch.bool, device="cpu")))
+    if isinstance(law, sd.gates.Bernoulli):
+        tensors.append(sd.gates.draw(law, "subset", 4, generator=sd.gates.stream(3, 1)))
+    return tensors
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_laws_are_the_same_under_another_default_device(law):
+    expected = everything_of(law)
+    with torch.device("meta"):
+        found = everything_of(law)
+    assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_laws_are_made_under_another_default_device():
+    with torch.device("meta"):
+        laws = [sd.gates.Bernoulli(P), sd.gates.FixedDepth(P), sd.gates.Deterministic(P)]
+    for law in laws:
+        assert law.survival.tolist() == [1.0, *(law.survival[1:]).tolist()]
+        assert law.survival.device.type == "cpu"
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_a_law_is_what_its_state_says(law, tmp_path):
+    torch.save(law.state(), tmp_path / "law.pt")
+    state = torch.load(tmp_path / "law.pt", weights_only=True)
+    # Any law of the kind will do to read it.
+    other = (
+        sd.gates.Deterministic(torch.zeros(len(law)))
+        if isinstance(law, sd.gates.Deterministic)
+        else type(law)([0.5] * len(law), law.rescale)
+    )
+    again = other.with_state(state)
+    assert type(again) is type(law)
+    assert repr(again) == repr(law)
+    assert torch.equal(draws(again, 20), draws(law, 20))
+    assert torch.equal(again.evaluation, law.evaluation)
+    state["kind"] = "changed"
+    assert law.state()["kind"] == type(law).__name__, "a state is nobody else's"
+
+
+def test_the_state_of_another_law_is_refused():
+    bernoulli, fixed, deterministic = (
+        sd.gates.Bernoulli([0.5, 0.9], "test"),
+        sd.gates.FixedDepth([0.5, 0.9], "test"),
+        sd.gates.Deterministic([1.0, 0.0]),
+    )
+    for law in (bernoulli, fixed, deterministic):
+        for other in {bernoulli, fixed, deterministic} - {law}:
+            with pytest.raises(
+                sd.InvalidArgument, match=f"state must be of a law {type(law).__name__}"
+            ):
+                law.with_state(other.state())
+        with pytest.raises(sd.InvalidArgument, match="state must be of a law .*; got kind None"):
+            law.with_state({})
+    with pytest.raises(sd.InvalidArgument, match=r"\['rescale'\] must be 'train' as in"):
+        sd.gates.Bernoulli([0.5, 0.9], "train").with_state(bernoulli.state())
+    with pytest.raises(
+        sd.InvalidArgument, match=r"state\['survival'\] must be a vector of 3 entries"
+    ):
+        sd.gates.Bernoulli([0.5] * 3, "test").with_state(bernoulli.state())
+    with pytest.raises(sd.InvalidArgument, match=r"state\['gates'\] must be a vector of 1 entries"):
+        sd.gates.Deterministic([1.0]).with_state(deterministic.state())
+    with pytest.raises(sd.InvalidArgument, match=r"state\['survival'\]\[0\] must be in \[0, 1\]"):
+        bernoulli.with_state(bernoulli.state() | {"survival": torch.tensor([1.5, 0.0])})
+    incomplete = {"kind": "Bernoulli", "survival": bernoulli.survival}
+    with pytest.raises(sd.InvalidArgument, match=r"must be one of Law.state\(\); got no rescale"):
+        bernoulli.with_state(incomplete)
+
+
+class Ternary(sd.gates.Law):
+    """A law of one's own: -1, 0 or 1 with equal probability."""
+
+    def __init__(self, length):
+        self.survival = torch.full((length,), 2 / 3, dtype=torch.float64)
+
+    @property
+    def mean(self):
+        return torch.zeros_like(self.survival)
+
+    @property
+    def covariance(self):
+        return self.survival.diag()
+
+    @property
+    def evaluation(self):
+        return self.mean
+
+    def sample(self, batch_size=None, *, generator):
+        shape = (len(self),) if batch_size is None else (len(self), batch_size)
+        return torch.randint(-1, 2, shape, generator=generator).float()
+
+
+def test_a_law_of_ones_own_knows_its_own_state():
+    law = Ternary(3)
+    assert law.with_state(Ternary(3).state()) is law
+    with pytest.raises(sd.InvalidArgument, match=r"state\['survival'\] must be .* for .*Ternary"):
+        law.with_state(Ternary(2).state())
+    with pytest.raises(
+        sd.InvalidArgument, match="state must be of a law Ternary; got kind 'Determ"
+    ):
+        law.with_state(sd.gates.Deterministic([0.0] * 3).state())
+
+
+def test_deterministic_gates_may_be_negative():
+    law = sd.gates.Deterministic([-1.0, 0.0, -0.5, 2.0])
+    assert law.survival.tolist() == [1.0, 0.0, 1.0, 1.0]
+    for gates in (law.mean, law.evaluation, law.sample(generator=sd.gates.stream(0, 0))):
+        assert gates.tolist() == [-1.0, 0.0, -0.5, 2.0]
+    assert law.variance.tolist() == [0.0] * 4
+    assert law.sample(2, generator=sd.gates.stream(0, 0)).tolist() == [
+        [-1.0] * 2,
+        [0.0] * 2,
+        [-0.5] * 2,
+        [2.0] * 2,
+    ]
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_a_draw_for_each_that_vmap_maps_over(law, batch_size):
+    # n = 2000 draws; 5 binomial standard errors per block, false-alarm rate below 4e-6.
+    def drawn(x):
+        return law.sample(batch_size, generator=generator) + 0 * x
+
+    generator, n = sd.gates.stream(6, 0), 2000
+    gates = torch.vmap(drawn, randomness="different")(torch.zeros(n))
+    first = gates.reshape(n, len(law), -1)[..., 0]
+    share = (first != 0).double().mean(0)
+    spread = (law.survival * (1 - law.survival) / n).sqrt()
+    assert ((share - law.survival).abs() <= 5 * spread).all()
+    if isinstance(law, sd.gates.FixedDepth):
+        depth = (gates != 0).sum(1).double()
+        assert ((depth - law.survival.sum()).abs() < 1 + 1e-7).all()
+    same = torch.vmap(drawn, randomness="same")(torch.zeros(3))
+    assert torch.equal(same, same[:1].expand_as(same))

@@ -75,3 +75,31 @@ def test_streams_are_told_apart_by_many_bits():
     seeds = {sd.gates.stream(0, step).initial_seed() for step in range(3000)}
     assert len(seeds) == 3000
     assert max(seeds).bit_length() == 63
+
+
+def test_gates_have_the_streams_they_have_always_had():
+    # First integers of the streams at the time when purposes came: a run can be resumed.
+    def first(*key):
+        return torch.randint(2**31, (2,), generator=sd.gates.stream(*key)).tolist()
+
+    assert [first(0, 0), first(1, 2), first(1, 2, 3)] == [
+        [1298455966, 2067837009],
+        [1459931773, 633000149],
+        [1061849401, 256844982],
+    ]
+
+
+def test_streams_of_different_purposes_differ():
+    purposes = ["", "weights", "images", "weights "]
+    streams = [sd.gates.stream(1, 2, purpose=purpose) for purpose in purposes]
+    assert len({stream.initial_seed() for stream in streams}) == len(purposes)
+    assert sd.gates.stream(1, 2, purpose="").initial_seed() == sd.gates.stream(1, 2).initial_seed()
+    again = sd.gates.stream(1, 2, purpose="weights")
+    assert again.initial_seed() == streams[1].initial_seed()
+
+
+def test_a_stream_is_on_the_cpu_under_another_default_device():
+    expected = uniform(1, 2)
+    with torch.device("meta"):
+        generator = sd.gates.stream(1, 2)
+    assert torch.equal(torch.rand(4, generator=generator), expected)

@@ -166,3 +166,17 @@ def test_a_schedule_of_ones_own_is_checked_as_well():
 
     with pytest.raises(sd.InvalidArgument, match="a vector of 3 entries, one per block"):
         Broken()(3)
+
+
+TABLES = {
+    "fixed": sd.schedules.fixed([0.9, 0.5, 0.1]),
+    "stagewise": sd.schedules.stagewise(sd.schedules.linear(0.5), [2, 1]),
+}
+
+
+@pytest.mark.parametrize("schedule", (SCHEDULES | TABLES).values(), ids=SCHEDULES | TABLES)
+def test_schedules_are_the_same_under_another_default_device(schedule):
+    expected = schedule(3)
+    with torch.device("meta"):
+        found = schedule(3)
+    assert torch.equal(found, expected)

@@ -4,11 +4,14 @@ Plain indexing pays three times over (measured on a ResNet-110, batch 128: 1.3 t
 of the ideal time). It loses the channels-last layout, and every convolution behind it
 converts back; its backward pass fills and adds a gradient of the whole batch for each
 use; and it copies element by element where rows are contiguous. Here samples are rows
-of a matrix view, and the two gradients of the batch meet in place.
+of a matrix view, and the two gradients of the batch meet in one copy of it.
+
+Each function has the rules of `torch.func` beside its backward pass. They move the
+dimension of `vmap` behind that of the samples, where it is part of a row.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Int, Shaped
@@ -16,7 +19,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .._checks import fail
-from ._overwritable import overwritable
+from .._errors import Unsupported
+
+Dims: TypeAlias = tuple[int | None, ...]
+"""Where `vmap` holds its dimension in each argument; None in those without."""
 
 
 def take_rows(x: Shaped[Tensor, "N *rest"], index: Int[Tensor, " k"]) -> Shaped[Tensor, "k *rest"]:
@@ -36,7 +42,9 @@ def take_rows(x: Shaped[Tensor, "N *rest"], index: Int[Tensor, " k"]) -> Shaped[
         tensor([[1.],
                 [3.]])
     """
-    return _Take.apply(x, index)
+    if torch.compiler.is_compiling():  # fuses indexing, and knows no rules of our own
+        return x.index_select(0, index)
+    return _Take.apply(x, index, _layout(x))
 
 
 def replace_rows(
@@ -46,8 +54,8 @@ def replace_rows(
 ) -> Shaped[Tensor, "N *rest"]:
     """Return `x` with the samples at `index` replaced by `function(x[index])`.
 
-    Beside `function` on k samples, forward copies the batch; so does backward where
-    somebody else needs its gradient. `x` itself is left as it is.
+    Beside `function` on k samples, forward and backward copy the batch once each. `x`
+    itself is left as it is.
 
     Args:
         x: a batch of N samples.
@@ -69,82 +77,161 @@ def replace_rows(
                 [ 2.],
                 [-3.]])
     """
-    rest, rows = _Split.apply(x, index)
+    compiling = torch.compiler.is_compiling()
+    rest, rows = (x, take_rows(x, index)) if compiling else _Split.apply(x, index, _layout(x))
     replacement = function(rows)
     if replacement.shape != rows.shape:
         given = f"shape {tuple(replacement.shape)}"
         raise fail("function(rows)", f"of shape {tuple(rows.shape)}, like the rows", given)
     # Under autocast a branch may compute in another dtype than the stream.
-    return _Merge.apply(rest.to(replacement.dtype), replacement, index)
+    rest = rest.to(replacement.dtype)
+    if compiling:
+        return rest.index_copy(0, index, replacement)
+    return _Merge.apply(rest, replacement, index, _layout(x))
+
+
+# In the functions below `layout` is the memory format of the batch in the forward pass. A
+# gradient that arrives in another one would slow every layer below, and is brought back
+# where it is copied anyway.
 
 
 class _Take(Function):
-    @staticmethod
-    def forward(x: Tensor, index: Tensor) -> Tensor:
-        return _select(x, index)
+    """x -> x[index]."""
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        x, index = inputs
-        ctx.save_for_backward(index)
-        ctx.shape, ctx.layout = x.shape, _layout(x)
+    def forward(x: Tensor, index: Tensor, layout: torch.memory_format) -> Tensor:
+        return _select(x, index, layout)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, index, ctx.layout = inputs
+        ctx.shape = x.shape
+        _save(ctx, index)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (index,) = ctx.saved_tensors
-        whole = torch.empty(
-            ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=ctx.layout
-        )
-        return _put(whole.zero_(), index, grad), None
+        # One zero for all: `_Put` copies it anyway. It is made from the gradient, and so
+        # batched if that is.
+        zeros = grad.new_zeros(()).expand(ctx.shape)
+        return _Put.apply(zeros, grad, index, ctx.layout), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        (index,) = ctx.saved_tensors
+        return _Take.apply(tangent, index, ctx.layout)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Dims, x: Tensor, index: Tensor, _: Any) -> tuple[Tensor, int]:
+        x = _behind(x, in_dims[0], info.batch_size)
+        return _Take.apply(x, _shared(index, in_dims[1]), _layout(x)), 1
 
 
 class _Split(Function):
     """x -> (x, x[index]); used with `_Merge` alone, which see."""
 
     @staticmethod
-    def forward(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        return x.view_as(x), _select(x, index)
+    def forward(x: Tensor, index: Tensor, layout: torch.memory_format) -> tuple[Tensor, Tensor]:
+        return x.view_as(x), _select(x, index, layout)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Any) -> None:
-        ctx.save_for_backward(inputs[1])
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        _, index, ctx.layout = inputs
+        _save(ctx, index)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, grad_rows: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor, grad_rows: Tensor) -> tuple[Tensor | None, ...]:
         (index,) = ctx.saved_tensors
-        return _put(grad if overwritable(grad) else grad.clone(), index, grad_rows), None
+        return _Put.apply(grad, grad_rows, index, ctx.layout), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor, Tensor]:
+        (index,) = ctx.saved_tensors
+        return tangent.view_as(tangent), _Take.apply(tangent, index, ctx.layout)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Dims, x: Tensor, index: Tensor, _: Any
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        x = _behind(x, in_dims[0], info.batch_size)
+        return _Split.apply(x, _shared(index, in_dims[1]), _layout(x)), (1, 1)
 
 
-class _Merge(Function):
-    """(x, rows) -> x with `rows` at `index`.
+class _Put(Function):
+    """(x, rows) -> x with `rows` at `index`."""
 
-    The gradient of x is zero at `index`. It is left unmasked here, because `_Split`,
-    the only function that ever receives it, overwrites these samples.
+    @staticmethod
+    def forward(x: Tensor, rows: Tensor, index: Tensor, layout: torch.memory_format) -> Tensor:
+        return _put(x, index, rows, layout)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *_, index, ctx.layout = inputs
+        _save(ctx, index)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (index,) = ctx.saved_tensors
+        rows = _Take.apply(grad, index, ctx.layout)
+        rest = _Put.apply(grad, torch.zeros_like(rows), index, ctx.layout)
+        return rest, rows, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, tangent_rows: Tensor, *_: None) -> Tensor:
+        (index,) = ctx.saved_tensors
+        return _Put.apply(tangent, tangent_rows, index, ctx.layout)
+
+    @classmethod
+    def vmap(
+        cls, info: Any, in_dims: Dims, x: Tensor, rows: Tensor, index: Tensor, _: Any
+    ) -> tuple[Tensor, int]:
+        x, rows = (
+            _behind(value, dim, info.batch_size)
+            for value, dim in zip((x, rows), in_dims[:2], strict=True)
+        )
+        return cls.apply(x, rows, _shared(index, in_dims[2]), _layout(x)), 1
+
+
+class _Merge(_Put):
+    """`_Put` whose gradient of x is left unmasked at `index`, where it should be zero.
+
+    It saves a copy: `_Split`, the only function that ever receives this gradient, writes
+    its own over these samples.
     """
 
     @staticmethod
-    def forward(x: Tensor, rows: Tensor, index: Tensor) -> Tensor:
-        return _put(x.clone(), index, rows)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[2])
-        ctx.layout = _layout(inputs[0])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (index,) = ctx.saved_tensors
-        # A gradient in another layout than the activations would slow every layer
-        # below: it is brought back to the forward's layout once, here.
-        grad = grad.contiguous(memory_format=ctx.layout)
-        return grad, _select(grad, index), None
+        return grad, _Take.apply(grad, index, ctx.layout), None, None
+
+
+def _save(ctx: Any, index: Tensor) -> None:
+    ctx.save_for_backward(index)
+    ctx.save_for_forward(index)
+
+
+def _behind(x: Tensor, dim: int | None, size: int) -> Tensor:
+    """Move the dimension of `vmap` behind the first; a tensor without it is repeated."""
+    return x.unsqueeze(1).expand(-1, size, *x.shape[1:]) if dim is None else x.movedim(dim, 1)
+
+
+def _shared(index: Tensor, dim: int | None) -> Tensor:
+    if dim is not None:
+        raise Unsupported(
+            "index must be the same for all that torch.func.vmap maps over: samples are "
+            "gathered by positions that differ. Use execution='mask'."
+        )
+    return index
 
 
 def _layout(x: Tensor) -> torch.memory_format:
-    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    if x.ndim == 5 and x.is_contiguous(memory_format=torch.channels_last_3d):
-        return torch.channels_last_3d
+    try:
+        if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
+            return torch.channels_last
+        if x.ndim == 5 and x.is_contiguous(memory_format=torch.channels_last_3d):
+            return torch.channels_last_3d
+    except RuntimeError:  # inside of `vmap`, where a dimension of it is hidden
+        pass
     return torch.contiguous_format
 
 
@@ -154,30 +241,42 @@ def _matrix(x: Tensor) -> Tensor:
     return x.as_strided((len(x), width), (width, 1), x.storage_offset())
 
 
-def _select(x: Tensor, index: Tensor) -> Tensor:
+def _select(x: Tensor, index: Tensor, layout: torch.memory_format) -> Tensor:
+    if not _has_memory(x):
+        return x.index_select(0, index)
     x = x.contiguous(memory_format=_layout(x))
     rows = _matrix(x).index_select(0, index)
-    return rows.as_strided((len(index), *x.shape[1:]), x.stride())
+    return rows.as_strided((len(index), *x.shape[1:]), x.stride()).contiguous(memory_format=layout)
 
 
-def _put(target: Tensor, index: Tensor, rows: Tensor) -> Tensor:
-    """Overwrite samples of `target`, which is ours to change, and return it."""
-    layout = _layout(target)
-    if not target.is_contiguous(memory_format=layout):
-        target = target.contiguous(memory_format=layout)
-    rows = rows.contiguous(memory_format=layout)
-    if torch.is_grad_enabled() and (target.requires_grad or rows.requires_grad):
-        _matrix(target).index_copy_(0, index, _matrix(rows))  # for second derivatives
-    else:
-        _wide(_matrix(target)).index_copy_(0, index, _wide(_matrix(rows)))
-    return target
+def _put(x: Tensor, index: Tensor, rows: Tensor, layout: torch.memory_format) -> Tensor:
+    if not (_has_memory(x) and _has_memory(rows)):
+        return x.index_copy(0, index, rows)
+    whole = x.clone(memory_format=layout)
+    target, source = _wide(_matrix(whole), _matrix(rows.contiguous(memory_format=layout)))
+    target.index_copy_(0, index, source)
+    return whole
 
 
-def _wide(matrix: Tensor) -> Tensor:
-    """View the elements of a matrix as fewer, wider ones, to be copied bit by bit.
+def _has_memory(x: Tensor) -> bool:
+    """Say no for the gradients of `torch.autograd.grad(..., is_grads_batched=True)`.
+
+    They stand for one gradient each, as under `vmap`, but our rules for it are not asked.
+    """
+    try:
+        x.untyped_storage()
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _wide(*matrices: Tensor) -> tuple[Tensor, ...]:
+    """View the elements of matrices as fewer, wider ones, to be copied bit by bit.
 
     `index_copy_` spends its time per element: on the CPU 16 bytes cost as much as 4.
     """
-    size = matrix.element_size()
-    aligned = (matrix.shape[1] * size) % 16 == 0 and (matrix.storage_offset() * size) % 16 == 0
-    return matrix.view(torch.complex128) if aligned else matrix
+    width, size = matrices[0].shape[1], matrices[0].element_size()
+    # A function may return rows that start in the middle of another tensor's memory.
+    starts = [matrix.storage_offset() for matrix in matrices]
+    aligned = all((number * size) % 16 == 0 for number in (width, *starts))
+    return tuple(m.view(torch.complex128) for m in matrices) if aligned else matrices

@@ -1,8 +1,9 @@
 """The masks of torchvision and timm, under their names and with their behaviour.
 
 They multiply a branch that has already been computed: nothing is saved. They are here
-so that code written for those libraries runs unchanged; in these adapters alone a
-probability is a *drop* probability. `stochastic_depth.apply` replaces them by gates.
+so that code written for those libraries runs unchanged, is traced by torch.fx, scripted
+and mapped over as theirs is; in these adapters alone a probability is a *drop*
+probability. `stochastic_depth.apply` replaces them by gates.
 """
 
 from typing import Literal, get_args
@@ -38,11 +39,13 @@ def stochastic_depth(x: Tensor, p: float, mode: str, training: bool = True) -> T
     References:
         `torchvision.ops.stochastic_depth`.
     """
-    drop = probability("p (the drop probability)", p)
-    one_of("mode", mode, get_args(Mode))
-    if not training or drop == 0:
+    # The checks are Python, and a scripted module made its own at birth.
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+        p = probability("p (the drop probability)", p)
+        one_of("mode", mode, get_args(Mode))
+    if not training or p == 0:
         return x
-    return x * _noise(x, 1 - drop, rows=mode == "row", rescale=True)
+    return x * _noise(x, 1 - p, mode == "row", True)
 
 
 class StochasticDepth(nn.Module):
@@ -105,14 +108,20 @@ class DropPath(nn.Module):
         """Mask the output of a branch."""
         if not self.training or self.drop_prob == 0:
             return x
-        return x * _noise(x, 1 - self.drop_prob, rows=True, rescale=self.scale_by_keep)
+        return x * _noise(x, 1 - self.drop_prob, True, self.scale_by_keep)
 
     def extra_repr(self) -> str:
         survival = f"survival {1 - self.drop_prob:.2f} (drop {self.drop_prob:.2f})"
         return f"{survival}, scale_by_keep={self.scale_by_keep}"
 
 
-def _noise(x: Tensor, survival: float, *, rows: bool, rescale: bool) -> Tensor:
-    shape = [len(x) if rows else 1] + [1] * (x.ndim - 1)
-    noise = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(survival)
+def _noise(x: Tensor, survival: float, rows: bool, rescale: bool) -> Tensor:
+    shape = [x.shape[0] if rows else 1] + [1] * (x.ndim - 1)
+    # `new_empty` is one for each that `vmap` maps over, and they draw for themselves.
+    noise = x.new_empty(shape).bernoulli_(survival)
     return noise.div_(survival) if rescale and survival > 0 else noise
+
+
+# Calls in the graphs of torch.fx: what they do depends on the shape of a batch.
+torch.fx.wrap("stochastic_depth")
+torch.fx.wrap("_noise")

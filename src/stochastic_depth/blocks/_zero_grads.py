@@ -8,20 +8,22 @@ from torch import Tensor
 from torch.autograd import Function
 
 
-def with_zero_grads(x: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+def with_zero_grads(x: Tensor, parameters: Iterable[Tensor], *, alias: bool = False) -> Tensor:
     """Return `x`, whose backward pass gives each parameter a gradient of zero.
 
     A block that does not run leaves its parameters with `grad is None`, and the
-    optimizer passes them over. Behind this function they have a zero gradient instead:
+    optimizer skips them. Behind this function they have a zero gradient instead:
     weight decay and momentum still move them, as in the Torch code of Huang et al., and
     distributed training finds every parameter used.
 
     Args:
-        x: what a dropped block passes on.
+        x: what a dropped block leaves.
         parameters: the parameters of its branch; those without gradient are left out.
+        alias: promise that nothing changes the result in place, as `residual_step` does not;
+            it is then a view of `x`, and saves a copy.
 
     Returns:
-        `x`, or a view of it where a gradient is recorded.
+        `x`, or a copy or view of it where a gradient is recorded.
 
     Example:
         >>> import torch
@@ -32,15 +34,33 @@ def with_zero_grads(x: Tensor, parameters: Iterable[Tensor]) -> Tensor:
         tensor([0., 0.])
     """
     trainable = [p for p in parameters if p.requires_grad]
-    return _ZeroGrads.apply(x, *trainable) if trainable and torch.is_grad_enabled() else x
+    recorded = trainable and torch.is_grad_enabled()
+    return _ZeroGrads.apply(x, alias, *trainable) if recorded else x
 
 
 class _ZeroGrads(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.parameters = parameters
-        return x.view_as(x)
+    def forward(x: Tensor, alias: bool, *parameters: Tensor) -> Tensor:
+        # Autograd forbids changes in place of a view that a function of ours returns, and
+        # a ReLU in place behind the block is common.
+        return x.view_as(x) if alias else x.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        return grad, *(torch.zeros_like(p) for p in ctx.parameters)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        # Not saved: their values are not needed, and may change before the backward pass.
+        _, ctx.alias, *ctx.parameters = inputs
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad, None, *(torch.zeros_like(p) for p in ctx.parameters)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Tensor | None) -> Tensor:
+        return tangent.view_as(tangent) if ctx.alias else tangent.clone()
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], x: Tensor, alias: bool, *parameters: Tensor
+    ) -> tuple[Tensor, int | None]:
+        # Entry by entry the identity: whichever dimension is mapped over stays where it is.
+        return _ZeroGrads.apply(x, alias, *parameters), in_dims[0]

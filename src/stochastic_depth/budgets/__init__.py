@@ -2,7 +2,7 @@
 
     sum_l c_l p_l / sum_l c_l = budget
 
-with c_l the cost of block l; without costs all blocks weigh the same and the
+with c_l >= 0 the cost of block l; without costs all blocks weigh the same and the
 budget is the expected share of blocks, L_bar / L in Hayou & Ayed 2021.
 
 `measure` functions say what given probabilities amount to; `fit` solves the free

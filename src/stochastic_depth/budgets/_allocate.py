@@ -25,12 +25,12 @@ def project(
 
         min ||q - p||^2   s.t.  sum_l c_l q_l / sum_l c_l = budget,  0 <= q_l <= 1
 
-    whose solution is `q_l = clip(p_l + lambda c_l, 0, 1)`.
+    whose solution is `q_l = clip(p_l + lambda c_l, 0, 1)`: a block without cost keeps p_l.
 
     Args:
         p: wanted survival probabilities, shape (L,), in [0, 1].
         budget: expected active share, in (0, 1].
-        costs: positive block costs (L,); equal by default.
+        costs: block costs (L,), at least 0 and not all 0; equal by default.
         protected: boolean (L,), blocks held at survival 1; none by default.
 
     Returns:
@@ -47,7 +47,8 @@ def project(
     """
     p = probabilities("p", p)
     target = Target.of(budget, len(p), costs, protected)
-    knots = torch.cat([-p / target.costs, (1 - p) / target.costs])
+    paid = target.costs > 0  # a block without cost is never clipped
+    knots = torch.cat([p.new_zeros(1), -(p / target.costs)[paid], ((1 - p) / target.costs)[paid]])
     return _spend(target, lambda t: (p + t * target.costs).clamp(0, 1), knots)
 
 
@@ -70,7 +71,7 @@ def sense(
         sensitivities: S_l = dLoss/dgate_l, shape (L,), finite; see `theory.sensitivities`.
         budget: expected active share, in (0, 1].
         minimum: smallest survival probability, in [0, 1].
-        costs: positive block costs (L,); equal by default.
+        costs: block costs (L,), at least 0 and not all 0; equal by default.
         protected: boolean (L,), blocks held at survival 1; none by default.
 
     Returns:
@@ -101,7 +102,7 @@ def sense(
     strength = strength / strength.max()
     strength[strength < SMALLEST] = 0
     reach = (1 - minimum) / strength[strength > 0]
-    knots = torch.cat([torch.zeros(1, dtype=torch.float64), reach])
+    knots = torch.cat([reach.new_zeros(1), reach])
     return _spend(target, lambda c: _clipped_line(minimum, c, strength), knots)
 
 

@@ -29,7 +29,7 @@ def fit(
             `lambda last: schedules.power(last, exponent=2)`.
         num_blocks: L, at least 1.
         budget: expected active share, in (0, 1].
-        costs: positive block costs (L,); equal by default.
+        costs: block costs (L,), at least 0 and not all 0; equal by default.
         protected: boolean (L,), blocks that always run; none by default.
 
     Returns:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -61,14 +60,15 @@ def active_share(p: Probabilities | Iterable[float], costs: Iterable[float] | No
 
     Args:
         p: survival probabilities, shape (L,), in [0, 1].
-        costs: positive block costs, shape (L,), in any unit; equal by default.
+        costs: block costs, shape (L,), in any unit, at least 0 and not all 0; equal by
+            default.
 
     Returns:
         The share: of the blocks without costs, of the cost with them.
 
     Raises:
-        InvalidArgument: an entry of `p` outside [0, 1], or costs that are not positive,
-            of another length, or further apart than a factor of 1e12.
+        InvalidArgument: an entry of `p` outside [0, 1], or costs that are negative,
+            all 0, of another length, or further apart than a factor of 1e12.
 
     Example:
         >>> import stochastic_depth as sd
@@ -104,7 +104,7 @@ def depth_distribution(p: Probabilities | Iterable[float]) -> Float[Tensor, " L+
         Hayou & Ayed 2021, figure 1a.
     """
     p = probabilities("p", p)
-    distribution = torch.zeros(len(p) + 1, dtype=torch.float64)
+    distribution = p.new_zeros(len(p) + 1)
     distribution[0] = 1
     for depth, survival in enumerate(p.tolist(), start=1):
         shifted = distribution[:depth] * survival

@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 def solve(total: Callable[[float], float], knots: Tensor, target: float) -> float:
-    """Return t with `total(t) = target`, exactly up to rounding.
+    """Return the largest t with `total(t) = target`, exactly up to rounding.
 
     Clipped allocations p_l(t) = clip(a_l + b_l t, 0, 1) with b_l >= 0 make `total`
-    piecewise linear and non-decreasing. So: bisect over the knots, then interpolate.
+    piecewise linear and non-decreasing. So: bisect over the knots, then interpolate. It is
+    level where only blocks without cost gain by t; they get what they can.
 
     Args:
         total: non-decreasing, linear between knots.
@@ -24,6 +25,6 @@ def solve(total: Callable[[float], float], knots: Tensor, target: float) -> floa
         low, high = (middle, high) if total(points[middle]) <= target else (low, middle)
     below, above = total(points[low]), total(points[high])
     if above <= below:
-        return points[low]
+        return points[high]
     weight = min(1.0, max(0.0, (target - below) / (above - below)))
     return points[low] + weight * (points[high] - points[low])

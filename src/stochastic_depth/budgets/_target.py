@@ -1,4 +1,4 @@
-"""The budget as an equation: how much the droppable blocks must carry."""
+"""The budget as an equation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Target:
-    """`sum over droppable of c_l p_l = carried`, protected blocks being at survival 1.
+    """The equation `sum_l c_l p_l = budget`, protected blocks being at survival 1.
 
     Attributes:
         budget: expected active share of the whole network, in (0, 1].
@@ -43,11 +43,6 @@ class Target:
         weights = _checks.costs(costs, num_blocks)
         fixed = _checks.mask("protected", protected, num_blocks)
         return cls(budget, weights / weights.sum(), ~fixed)
-
-    @property
-    def carried(self) -> float:
-        """The expected cost share that the droppable blocks must carry."""
-        return self.budget - float(self.costs[~self.droppable].sum())
 
     def with_protected(self, p: Tensor) -> Tensor:
         """Set protected blocks to survival 1."""

@@ -34,7 +34,7 @@ class Ramp(Curriculum):
     def survival(self, progress: float) -> Tensor:
         # Both ends exactly, not to rounding: 1 - (1 - p) is not always p.
         intensity = self.intensity(progress)
-        p = torch.tensor(self.p, dtype=torch.float64)
+        p = torch.tensor(self.p, dtype=torch.float64, device="cpu")
         return p if intensity == 1 else 1 - (1 - p) * intensity
 
 

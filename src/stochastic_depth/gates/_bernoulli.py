@@ -56,7 +56,7 @@ class Bernoulli(SurvivalLaw):
         return torch.where(active, p, 1 - p).prod(0)
 
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
-        uniform = torch.rand(len(self), batch_size, generator=generator)
+        uniform = torch.rand(len(self), batch_size, generator=generator, device="cpu")
         return uniform < self.survival[:, None]
 
     def sample_subset(self, batch_size: int, *, generator: Generator) -> Gates:
@@ -67,14 +67,14 @@ class Bernoulli(SurvivalLaw):
         that every sample still sees the survival probability p_l.
 
         Args:
-            batch_size: N, at least 1.
+            batch_size: N, at least 0.
             generator: a CPU generator.
 
         Returns:
             float32 tensor of shape (L, N).
 
         Raises:
-            InvalidArgument: `batch_size` below 1.
+            InvalidArgument: `batch_size` below 0.
 
         Example:
             >>> import stochastic_depth as sd
@@ -86,9 +86,10 @@ class Bernoulli(SurvivalLaw):
             The fixed subset is DINOv2's drop path; the stochastic rounding is ours:
             rounding down instead keeps fewer samples than asked for in small batches.
         """
-        size = count("batch_size", batch_size)
-        offset = torch.rand(len(self), generator=generator)
+        size = count("batch_size", batch_size, least=0)
+        offset = torch.rand(len(self), generator=generator, device="cpu")
         kept = torch.floor(self.survival * size + offset)
-        order = torch.rand(len(self), size, generator=generator).argsort(dim=1)
+        # Ranks of random numbers: a uniform permutation of the samples for each block.
+        order = torch.rand(len(self), size, generator=generator, device="cpu").argsort(dim=1)
         rank = order.argsort(dim=1)
         return self._scaled(rank < kept[:, None])

@@ -94,7 +94,7 @@ class ConditionalBernoulli:
         """
         q = self.logits.sigmoid()
         both = self.marginals.diag()
-        joint = torch.zeros(len(q), self.size + 1, dtype=torch.float64)
+        joint = q.new_zeros(len(q), self.size + 1)
         for j in range(len(q)):
             meets = joint[:j, :-1] @ self._after[j + 1, :-1].flip(0)
             both[:j, j] = both[j, :j] = q[j] * meets / self._after[0, self.size]
@@ -105,7 +105,7 @@ class ConditionalBernoulli:
     @cached_property
     def _heads_given_left(self) -> Float[Tensor, "m size1"]:
         """P(coin i is heads, given k heads among the coins i, i+1, ...)."""
-        heads = torch.zeros(len(self.logits), self.size + 1, dtype=torch.float64)
+        heads = self.logits.new_zeros(len(self.logits), self.size + 1)
         heads[:, 1:] = self.logits.sigmoid()[:, None] * self._after[1:, :-1]
         # Where the condition is impossible the numerator is 0 as well.
         return heads / self._after[:-1].clamp(min=torch.finfo(torch.float64).tiny)
@@ -119,18 +119,18 @@ class ConditionalBernoulli:
     def sample(self, batch_size: int, generator: Generator) -> Bool[Tensor, "m N"]:
         """Draw exactly, coin by coin, given the heads that are left to place."""
         shape = (len(self.logits), batch_size)
-        uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
-        heads = torch.empty(shape, dtype=torch.bool)
-        left = torch.full((batch_size,), self.size)
-        for i, probability in enumerate(self._heads_given_left):
-            heads[i] = uniform[i] < probability[left]
-            left -= heads[i].long()
-        return heads
+        uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+        left = torch.full((batch_size,), self.size, device="cpu")
+        heads = []
+        for number, probability in zip(uniform, self._heads_given_left, strict=True):
+            heads.append(number < probability[left])
+            left = left - heads[-1].long()  # not in place: `vmap` may draw many at once
+        return torch.stack(heads)
 
 
 def _counts(q: Tensor, size: int) -> Tensor:
     """Return the distribution of heads among the first i coins, truncated at `size`."""
-    table = torch.zeros(len(q) + 1, size + 1, dtype=torch.float64)
+    table = q.new_zeros(len(q) + 1, size + 1)
     table[0, 0] = 1
     for i, probability in enumerate(q):
         table[i + 1] = _toss(table[i], probability)

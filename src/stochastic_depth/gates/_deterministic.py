@@ -1,13 +1,14 @@
 """Gates without chance: subnetworks, pruning, early exit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from .._checks import count, finite
+from .._checks import count, finite, same_length
 from .._typing import Gates, Probabilities
 from ._law import Law
 
@@ -43,7 +44,7 @@ class Deterministic(Law):
 
     @property
     def covariance(self) -> Float[Tensor, "L L"]:
-        return torch.zeros(len(self), len(self), dtype=torch.float64)
+        return self.gates.new_zeros(len(self), len(self))
 
     @property
     def evaluation(self) -> Float[Tensor, " L"]:
@@ -54,7 +55,17 @@ class Deterministic(Law):
         gates = self.gates.to(torch.float32)
         if batch_size is None:
             return gates
-        return gates[:, None].expand(-1, count("batch_size", batch_size)).contiguous()
+        return gates[:, None].expand(-1, count("batch_size", batch_size, least=0)).contiguous()
+
+    def state(self) -> dict[str, Any]:
+        """Describe the law by its gates; see `Law.state`."""
+        return {"kind": type(self).__name__, "gates": self.gates.clone()}
+
+    def with_state(self, state: Mapping[str, Any]) -> Self:
+        """Return the law with the gates of `state`; see `Law.with_state`."""
+        self._require(state, ("gates",))
+        gates = finite("state['gates']", state["gates"])
+        return type(self)(same_length("state['gates']", gates, len(self)))
 
     def __repr__(self) -> str:
         return f"Deterministic({self.gates.tolist()})"

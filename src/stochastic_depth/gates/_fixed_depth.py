@@ -72,7 +72,7 @@ class FixedDepth(SurvivalLaw):
     @property
     def covariance(self) -> Float[Tensor, "L L"]:
         index = self._random.nonzero()[:, 0]
-        matrix = torch.zeros(len(self), len(self), dtype=torch.float64)
+        matrix = self.survival.new_zeros(len(self), len(self))
         if self._coins is not None:
             joint = self._coins.covariance[: len(index), : len(index)]
             matrix[index[:, None], index] = joint
@@ -92,6 +92,7 @@ class FixedDepth(SurvivalLaw):
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
         active = (self.survival == 1)[:, None].repeat(1, batch_size)
         if self._coins is not None:
+            index = self._random.nonzero()[:, 0]
             drawn = self._coins.sample(batch_size, generator)
-            active[self._random] = drawn[: int(self._random.sum())]
+            active = active.index_copy(0, index, drawn[: len(index)])
         return active

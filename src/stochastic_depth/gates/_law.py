@@ -1,15 +1,15 @@
 """What all laws of gates share, and the three rescalings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from .._checks import count, one_of, probabilities
+from .._checks import count, fail, one_of, probabilities, same_length
 from .._typing import Gates, Probabilities
 
 Rescale = Literal["train", "test", "none"]
@@ -19,6 +19,8 @@ Rescale = Literal["train", "test", "none"]
 `"test"`: d is 0 or 1, evaluated at p (Huang et al. 2016).
 `"none"`: d is 0 or 1, evaluated at 1: the network is not evaluated at its mean.
 """
+
+STATE_REMEDY = "Set up the law that the state was saved under."
 
 
 class Law(ABC):
@@ -66,7 +68,7 @@ class Law(ABC):
         """Draw one gate vector, or an independent one per sample.
 
         Args:
-            batch_size: N, at least 1, for one draw per sample; None for one draw.
+            batch_size: N, at least 0, for one draw per sample; None for one draw.
             generator: a CPU generator, such as `gates.stream(seed, step)`.
 
         Returns:
@@ -74,8 +76,53 @@ class Law(ABC):
             be cast afterwards: comparisons in half precision are biased.
 
         Raises:
-            InvalidArgument: `batch_size` below 1.
+            InvalidArgument: `batch_size` below 0.
         """
+
+    def state(self) -> dict[str, Any]:
+        """Describe the law for a checkpoint, in strings and tensors alone.
+
+        Returns:
+            `"kind"`, the name of the class, and what tells the law from others of its kind;
+            unless a class says otherwise, its survival probabilities and evaluation gates.
+        """
+        kind = type(self).__name__
+        survival, evaluation = self.survival.clone(), self.evaluation.clone()
+        return {"kind": kind, "survival": survival, "evaluation": evaluation}
+
+    def with_state(self, state: Mapping[str, Any]) -> Self:
+        """Return the law of this kind that `state` describes; this one is left as it is.
+
+        A law of a class of one's own is restored as it is: `state` must be what it says of
+        itself. Where such laws change during training, define `state` and `with_state`.
+
+        Args:
+            state: from `state` of a law of the same kind and number of blocks.
+
+        Raises:
+            InvalidArgument: the state of another law, or none.
+
+        Example:
+            >>> import stochastic_depth as sd
+            >>> saved = sd.gates.Bernoulli([0.9, 0.5]).state()
+            >>> sd.gates.Bernoulli([1.0, 1.0]).with_state(saved)
+            Bernoulli(2 blocks, survival 0.50..0.90 (drop 0.10..0.50), rescale='train')
+        """
+        own = self.state()
+        self._require(state, own.keys())
+        for name, value in own.items():
+            given = state[name]
+            if not (torch.equal(value, given) if isinstance(value, Tensor) else value == given):
+                raise fail(f"state[{name!r}]", f"{value} for {self}", given, STATE_REMEDY)
+        return self
+
+    def _require(self, state: Mapping[str, Any], names: Iterable[str]) -> None:
+        """Refuse the state of another kind of law, and what is none."""
+        kind = state.get("kind")
+        if kind != type(self).__name__:
+            raise fail("state", f"of a law {type(self).__name__}", f"kind {kind!r}", STATE_REMEDY)
+        if missing := set(names) - state.keys():
+            raise fail("state", "one of Law.state()", f"no {', '.join(sorted(missing))}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,6 +149,25 @@ class SurvivalLaw(Law):
         object.__setattr__(self, "survival", probabilities("survival", survival))
         object.__setattr__(self, "rescale", one_of("rescale", rescale, get_args(Rescale)))
 
+    def state(self) -> dict[str, Any]:
+        """Describe the law by its probabilities and rescaling; see `Law.state`."""
+        kind = type(self).__name__
+        return {"kind": kind, "survival": self.survival.clone(), "rescale": self.rescale}
+
+    def with_state(self, state: Mapping[str, Any]) -> Self:
+        """Return this law with the probabilities of `state`; see `Law.with_state`.
+
+        The rescaling must be the same: a network trained under one means another under
+        the other.
+        """
+        self._require(state, ("survival", "rescale"))
+        if state["rescale"] != self.rescale:
+            given = repr(state["rescale"])
+            raise fail("state['rescale']", f"{self.rescale!r} as in {self}", given, STATE_REMEDY)
+        survival = probabilities("state['survival']", state["survival"])
+        same_length("state['survival']", survival, len(self))
+        return type(self)(survival, self.rescale)
+
     @property
     def value(self) -> Float[Tensor, " L"]:
         """The gate of a block that runs: 1, or 1/p under `rescale="train"`."""
@@ -121,7 +187,7 @@ class SurvivalLaw(Law):
 
     def sample(self, batch_size: int | None = None, *, generator: Generator) -> Gates:
         """Draw gates; see `Law.sample`."""
-        size = 1 if batch_size is None else count("batch_size", batch_size)
+        size = 1 if batch_size is None else count("batch_size", batch_size, least=0)
         gates = self._scaled(self._active(size, generator))
         return gates[:, 0] if batch_size is None else gates
 

@@ -8,7 +8,7 @@ from torch import Generator
 from .._checks import count
 
 
-def stream(seed: int, step: int, rank: int | None = None) -> Generator:
+def stream(seed: int, step: int, rank: int | None = None, *, purpose: str = "") -> Generator:
     """Return the generator of one step: a function of its arguments and of nothing else.
 
     The arguments are hashed, so that neighbouring seeds, steps and ranks give unrelated
@@ -20,6 +20,8 @@ def stream(seed: int, step: int, rank: int | None = None) -> Generator:
         step: number of the training step, at least 0.
         rank: number of the process for gates that differ between processes; None for
             gates that all processes share.
+        purpose: what is drawn, if not gates: with the same seed the weights of a network,
+            say, and the gates of its first step have nothing in common.
 
     Returns:
         A CPU generator.
@@ -35,7 +37,12 @@ def stream(seed: int, step: int, rank: int | None = None) -> Generator:
         True
     """
     process = None if rank is None else count("rank", rank, least=0)
-    key = (count("seed", seed, least=0), count("step", step, least=0), process)
+    key: tuple[object, ...] = (
+        count("seed", seed, least=0),
+        count("step", step, least=0),
+        process,
+        *([purpose] if purpose else []),  # gates keep the streams they have always had
+    )
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     # The high bit stays clear: manual_seed takes signed 64-bit numbers.
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    return torch.Generator("cpu").manual_seed(int.from_bytes(digest, "little") >> 1)

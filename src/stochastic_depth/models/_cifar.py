@@ -155,8 +155,11 @@ def _block(
     )
     shortcut = PadShortcut(after - before, downsample) if transition else None
     # Stem and blocks end in a ReLU and the shortcut keeps signs: the stream is
-    # non-negative, and the ReLU after a dropped branch changes nothing.
-    return Residual(branch, shortcut=shortcut, activation=nn.ReLU(), scale=scale, activated=True)
+    # non-negative, and the ReLU after a dropped branch changes nothing. What reads it, the
+    # next block or the pooling, leaves it as it is.
+    return Residual(
+        branch, shortcut=shortcut, activation=nn.ReLU(), scale=scale, activated=True, alias=True
+    )
 
 
 def _conv(before: int, after: int, stride: int = 1, *, bias: bool) -> nn.Conv2d:

@@ -42,7 +42,7 @@ class ScaledResNet(nn.Module):
         branch: `"res-1"` or `"res-3"`.
         init: weight process, or its written form, such as `"fractional(0.7)"`.
         bias: add a trainable bias to V and W.
-        activation: applied entry by entry; None is ReLU, as in the paper.
+        activation: applied entry by entry, not in place; None is ReLU, as in the paper.
 
     Shapes:
         x: (N, ...) with `inputs` entries per sample; output (N, outputs).
@@ -83,7 +83,7 @@ class ScaledResNet(nn.Module):
         self.encoder = _gaussian_linear(count("inputs", inputs), count("width", width))
         initial = process.sample(depth, (matrices, width, width)) / math.sqrt(width)
         self.blocks = nn.ModuleList(
-            Residual(ScaledBranch(layer, activation or torch.relu, bias), scale=scale)
+            Residual(ScaledBranch(layer, activation or torch.relu, bias), scale=scale, alias=True)
             for layer in initial
         )
         self.decoder = _gaussian_linear(width, count("outputs", outputs))

@@ -52,7 +52,11 @@ class VanillaResNet(nn.Module):
         scale = 1 / math.sqrt(depth) if stable else 1.0
         self.encoder = nn.Linear(count("inputs", inputs), count("width", width), bias=False)
         self.blocks = nn.ModuleList(
-            Residual(nn.Sequential(nn.ReLU(), nn.Linear(width, width, bias=False)), scale=scale)
+            Residual(
+                nn.Sequential(nn.ReLU(), nn.Linear(width, width, bias=False)),
+                scale=scale,
+                alias=True,  # neither a branch nor the output layer changes the stream in place
+            )
             for _ in range(depth)
         )
         self.decoder = nn.Linear(width, count("outputs", outputs), bias=False)

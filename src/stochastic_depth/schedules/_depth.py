@@ -38,7 +38,7 @@ class Uniform(Schedule):
         object.__setattr__(self, "p", probability("p", self.p))
 
     def survival(self, num_blocks: int) -> Tensor:
-        return torch.full((num_blocks,), self.p, dtype=torch.float64)
+        return torch.full((num_blocks,), self.p, dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,7 +83,7 @@ class Linear(Schedule):
         one_of("rule", self.rule, ("huang", "linspace", "offset"))
 
     def survival(self, num_blocks: int) -> Tensor:
-        index = torch.arange(num_blocks, dtype=torch.float64)
+        index = torch.arange(num_blocks, dtype=torch.float64, device="cpu")
         if self.rule == "huang":
             ramp = depth_fraction(num_blocks)
         elif self.rule == "linspace":

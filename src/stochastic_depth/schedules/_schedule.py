@@ -54,4 +54,4 @@ class Schedule(ABC):
 
 def depth_fraction(num_blocks: int) -> Tensor:
     """Return l/L for l = 1..L, the depth of each block as Huang et al. count it."""
-    return torch.arange(1, num_blocks + 1, dtype=torch.float64) / num_blocks
+    return torch.arange(1, num_blocks + 1, dtype=torch.float64, device="cpu") / num_blocks

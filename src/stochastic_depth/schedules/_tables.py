@@ -35,7 +35,7 @@ class Fixed(Schedule):
         if num_blocks != len(self.probabilities):
             given = f"{len(self.probabilities)}, the number of probabilities"
             raise fail("num_blocks", given, num_blocks)
-        return torch.tensor(self.probabilities, dtype=torch.float64)
+        return torch.tensor(self.probabilities, dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +69,7 @@ class Stagewise(Schedule):
         if num_blocks != total:
             raise fail("num_blocks", f"{total}, the total of blocks_per_stage", num_blocks)
         stages = self.schedule(len(self.blocks_per_stage))
-        return stages.repeat_interleave(torch.tensor(self.blocks_per_stage))
+        return stages.repeat_interleave(torch.tensor(self.blocks_per_stage, device="cpu"))
 
 
 def _as_tuple(values: Tensor | Iterable[float]) -> tuple[float, ...]:

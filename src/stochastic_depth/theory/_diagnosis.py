@@ -89,7 +89,7 @@ def diagnose(
         loss: scalar mean over samples, of operations that `torch.func` knows.
         law: of the gates.
         masks: gate vectors to draw, at least 20.
-        generator: a CPU generator; `gates.stream(0, 0)` by default.
+        generator: a CPU generator; one seeded with 0 by default.
 
     Raises:
         InvalidArgument: too few masks, a law of another length.

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from stochastic_depth._errors import InvalidArgument, Unsupported
+from stochastic_depth.gates import stream
 from stochastic_depth.models import weights
 
 
@@ -47,3 +48,28 @@ def test_sizes_are_checked(field):
         weights.draw(weights.gaussian(), **sizes)
     with pytest.raises(InvalidArgument, match=f"{field} must be at least 1; got 0"):
         weights.Streamed(weights.gaussian(), **sizes)
+
+
+def test_weights_have_nothing_in_common_with_the_gates_of_the_same_seed():
+    # 4000 uniform numbers each; 5 standard errors of a correlation, false-alarm rate 6e-7.
+    values = weights.draw(weights.uniform(), depth=1, width=20, networks=5, matrices=2).flatten()
+    layer = weights.Streamed(weights.uniform(), depth=2, width=20, networks=5)[0].flatten()
+    gates = torch.rand(4000, generator=stream(0, 0))
+    for drawn in (values, layer):
+        pair = torch.stack([drawn.double(), gates.double()])
+        assert abs(float(torch.corrcoef(pair)[0, 1])) < 5 / 4000**0.5
+
+
+@pytest.mark.parametrize(
+    "process", ["gaussian", "uniform", "smooth(0.1)", "fractional(0.7)", "brownian"]
+)
+def test_weights_are_the_same_under_another_default_device(process):
+    def numbers():
+        made = weights.parse(process)
+        return [weights.draw(made, depth=5, width=2, networks=3), made.covariance(5)]
+
+    expected = numbers()
+    with torch.device("meta"):
+        found = numbers()
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)

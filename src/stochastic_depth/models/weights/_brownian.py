@@ -25,10 +25,11 @@ class Brownian(WeightProcess):
     """
 
     def covariance(self, depth: int) -> Tensor:
-        time = torch.arange(1, count("depth", depth) + 1, dtype=torch.float64)
+        time = torch.arange(1, count("depth", depth) + 1, dtype=torch.float64, device="cpu")
         return (torch.minimum(time[:, None], time) / torch.maximum(time[:, None], time)).sqrt()
 
     def _draw(self, values: Tensor, generator: Generator | None) -> None:
         values.normal_(generator=generator)
         torch.cumsum(values, dim=0, out=values)
-        values /= torch.arange(1, len(values) + 1, dtype=values.dtype).sqrt()[:, None]
+        time = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)
+        values /= time.sqrt()[:, None]

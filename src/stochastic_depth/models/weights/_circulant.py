@@ -35,7 +35,7 @@ def fill_stationary(
     filter_ = _square_root(autocovariance).to(values.dtype)
     period = 2 * (len(autocovariance) - 1)
     for columns in values.split(max(1, CHUNK // period), dim=1):
-        noise = torch.empty(columns.shape[1], period, dtype=values.dtype)
+        noise = values.new_empty(columns.shape[1], period)
         noise.normal_(generator=generator)
         paths = torch.fft.irfft(torch.fft.rfft(noise) * filter_, n=period)
         columns.copy_(paths[:, : len(values)].T)

@@ -17,7 +17,7 @@ class IndependentProcess(WeightProcess):
     memoryless: ClassVar[bool] = True
 
     def covariance(self, depth: int) -> Tensor:
-        return torch.eye(count("depth", depth), dtype=torch.float64)
+        return torch.eye(count("depth", depth), dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True, repr=False)

@@ -48,7 +48,7 @@ def draw(
         torch.Size([100, 2, 3, 8, 8])
     """
     shape = (matrices, networks, count("width", width), width)
-    values = process.sample(depth, shape, generator=stream(seed, 0), dtype=dtype)
+    values = process.sample(depth, shape, generator=stream(seed, 0, purpose="weights"), dtype=dtype)
     return values.mul_(1 / math.sqrt(width))
 
 
@@ -108,6 +108,6 @@ class Streamed(Sequence[Tensor]):
         if not -self.depth <= layer < self.depth:
             raise IndexError(f"layer {layer} of a network of depth {self.depth}")
         shape = (self.matrices, self.networks, self.width, self.width)
-        generator = stream(self.seed, layer % self.depth)
+        generator = stream(self.seed, layer % self.depth, purpose="weights")
         values = self.process.sample(1, shape, generator=generator)[0]
         return values.mul_(1 / math.sqrt(self.width))

@@ -40,14 +40,14 @@ class WeightProcess(ABC):
             dtype: floating-point type of the values.
 
         Returns:
-            Tensor of shape (L, *shape): every value has mean 0 and variance 1.
+            Tensor of shape (L, *shape) on the CPU: every value has mean 0 and variance 1.
 
         Raises:
             InvalidArgument: `depth` or an entry of `shape` below 1.
         """
         depth = count("depth", depth)
         shape = tuple(count("shape", size) for size in shape)
-        values = torch.empty(depth, *shape, dtype=dtype)
+        values = torch.empty(depth, *shape, dtype=dtype, device="cpu")
         self._draw(values.view(depth, -1), generator)
         return values
 

@@ -33,14 +33,14 @@ class StationaryProcess(WeightProcess):
         return depth
 
     def covariance(self, depth: int) -> Tensor:
-        index = torch.arange(count("depth", depth), dtype=torch.float64)
+        index = torch.arange(count("depth", depth), dtype=torch.float64, device="cpu")
         return self.autocovariance((index[:, None] - index).abs().flatten(), depth).view(
             depth, depth
         )
 
     def _draw(self, values: Tensor, generator: Generator | None) -> None:
         depth = len(values)
-        lags = torch.arange(self.reach(depth) + 1, dtype=torch.float64)
+        lags = torch.arange(self.reach(depth) + 1, dtype=torch.float64, device="cpu")
         fill_stationary(values, self.autocovariance(lags, depth), generator)
 
 
