@@ -6,11 +6,12 @@ are not; ours are in `Training`. beta . x has a standard deviation of 16, so tha
 turns over within a twentieth of the distance between samples: it can be learnt by heart alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 
 from ... import gates as laws
@@ -78,3 +79,41 @@ def _one_epoch(
         optimizer.zero_grad()
         mse_loss(model(x[batch], gates), y[batch]).backward()
         optimizer.step()
+
+
+ROWS = 10_000
+"""Rows per forward pass."""
+
+
+def masked_outputs(
+    f: Callable[[Tensor, Tensor], Tensor],
+    x: Float[Tensor, "N inputs"],
+    law: laws.Law,
+    masks: int,
+    generator: Generator,
+) -> Float[Tensor, "masks N outputs"]:
+    """Return outputs under `masks` masks per input, all of them independent.
+
+    The paper samples 200 masks for each input; masks that inputs share would make the
+    tests of different inputs depend on each other.
+    """
+    together = max(1, ROWS // len(x))
+    parts = []
+    for start in range(0, masks, together):
+        size = min(together, masks - start)
+        rows = x.expand(size, *x.shape).flatten(0, 1)
+        gates = law.sample(len(rows), generator=generator)
+        parts.append(f(rows, gates).detach().unflatten(0, (size, len(x))))
+    return torch.cat(parts)
+
+
+LEVEL = 0.05
+
+# Exact tests of Gaussian draws reject 5 %; "Gaussian behaviour holds" is taken to mean that
+# no more than twice as many are rejected. The paper shows p-values and names no number.
+GAUSSIAN_SHARE = 0.10
+
+
+def rejected(p_values: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """Return the share of tests that reject normality at 5 %."""
+    return (p_values < LEVEL).double().mean(dim)

@@ -11,11 +11,9 @@ from torch.nn.functional import mse_loss
 from ... import gates, theory
 from ...models import VanillaResNet
 from ...reports import Figure
-from .._artefact import Artefact, Context, Outcome
-from .._claim import Claim, Measurement
+from .._artefact import Artefact, Claim, Context, Measurement, Outcome
 from ._modes import UNIFORM, law
 from ._regression import Training, regression_data, trained
-from ._shares import mean_over_networks
 
 SOURCE = "Hayou & Ayed 2021, equation 4"
 DEPTHS = (10, 100)
@@ -53,9 +51,7 @@ def run(settings: Settings, context: Context) -> Outcome:
     parts = torch.tensor(
         [_gauss_newton_share(seed, settings) for seed in _seeds(settings, context)]
     )
-    found = _measurements(data) | {
-        "Gauss-Newton part of g, tanh network": mean_over_networks(parts)
-    }
+    found = _measurements(data) | {"Gauss-Newton part of g, tanh network": Measurement.of(parts)}
     return Outcome(found, data, _figure(data, settings), NOTES)
 
 
@@ -168,7 +164,7 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     return Figure("equation4", "Quality of the second order", caption, caption, chart)
 
 
-ARTEFACT = Artefact(
+equation4 = Artefact(
     name="hayou2021/equation4",
     source=SOURCE,
     claims=(
@@ -186,3 +182,4 @@ ARTEFACT = Artefact(
     },
     run=run,
 )
+"""Equation 4: how good the second-order loss is, and its Gauss-Newton part."""

@@ -13,8 +13,7 @@ from ... import theory
 from ...gates import stream
 from ...models import scaled_states, weights
 from ...reports import Figure
-from .._artefact import Artefact, Context, Outcome
-from .._claim import Claim, Measurement
+from .._artefact import Artefact, Claim, Context, Measurement, Outcome
 
 SOURCE = "Marion et al. 2022, section 3"
 STRONG = "strong order, res-1 to the SDE"
@@ -163,7 +162,7 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     return Figure("convergence", "Convergence to the limits of depth", caption, caption, chart)
 
 
-ARTEFACT = Artefact(
+convergence = Artefact(
     name="marion2022/convergence",
     source=SOURCE,
     claims=(
@@ -179,3 +178,4 @@ ARTEFACT = Artefact(
     },
     run=run,
 )
+"""Networks converge to their limits: an SDE for independent weights, an ODE for smooth ones."""
