@@ -11,10 +11,9 @@ from torch import Generator, Tensor
 from .._checks import count, fail, one_of
 from .._errors import InvalidArgument, Unsupported
 from ..gates import Bernoulli, Deterministic, FixedDepth, Law
-from ._curvature import Curvature, curvature, regularizer
-from ._estimate import Estimate
-from ._masks import losses_under
-from ._network import Loss, Network, gate_point
+from ._estimates import Estimate
+from ._network import Loss, Network, gate_point, losses_under
+from ._regularizer import Curvature, curvature, regularizer
 
 Method = Literal["exact", "taylor", "monte_carlo"]
 Around = Literal["mean", "ones"]

@@ -8,15 +8,12 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from ..gates import Deterministic, Law
-from ._curvature import regularizer
-from ._discrepancies import discrepancies
-from ._estimate import Estimate
+from ._estimates import Estimate
 from ._expected_loss import expected_loss
-from ._masks import outputs_under
-from ._network import Loss, Network
-from ._noise import lindeberg_ratio, noise_variance
-from ._normality import normality
-from ._sensitivities import leave_one_out, sensitivities
+from ._gate_derivatives import discrepancies, leave_one_out, sensitivities
+from ._network import Loss, Network, outputs_under
+from ._noise import lindeberg_ratio, noise_variance, normality
+from ._regularizer import regularizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +63,7 @@ class Diagnosis:
 
     @property
     def ranking(self) -> Int[Tensor, " L"]:
-        """Blocks by what leaving them out costs, the dearest first."""
+        """Blocks by what leaving them out costs, most expensive first."""
         return self.cost.argsort(descending=True)
 
 

@@ -1,12 +1,21 @@
-"""A straight line through measured points, and how well its slope is known."""
+"""A number and how well it is known; a straight line through such numbers."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from .._checks import fail, finite, same_length
+
+
+class Estimate(NamedTuple):
+    """A number and its standard error, 0 for one that is computed and not sampled."""
+
+    value: float
+    standard_error: float
+
 
 NORMAL_95 = 1.959963984540054
 """Half width of the central 95 % of a standard normal law."""
