@@ -1,21 +1,19 @@
 """The tables of a comparison, as text: the terminal and the page print the same."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..experiments import (
+from ..experiments import Comparison, RunRecord, Spread
+from ._recorded import (
     EPOCH_SECONDS,
     LIVE_COST,
     LIVE_SHARE,
     SECONDS,
     TRAIN_ERROR_FINAL,
     TRAIN_ERROR_RUNNING,
-    Comparison,
     Measure,
-    PairedDifference,
-    RunRecord,
-    Spread,
 )
-from ._words import NOTHING, written
+from ._words import NOTHING, signed, written
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,10 @@ def seeds_table(comparison: Comparison) -> Table:
     measure, others = comparison.test_error, comparison.variants[1:]
     differences = [comparison.difference(variant, measure) for variant in others]
     spreads = [comparison.spread(variant, measure) for variant in comparison.variants]
-    means = [*(_spread(spread) for spread in spreads), *(_signed(d) for d in differences)]
+    means = [
+        *(_spread(spread) for spread in spreads),
+        *(signed(d.spread) if d else NOTHING for d in differences),
+    ]
     wins = [f"{d.wins} of {d.n}" if d else NOTHING for d in differences]
     totals = [("mean ± std", *means)]
     if others:
@@ -101,8 +102,13 @@ def machine_table(comparison: Comparison) -> Table:
         for name, value in {**run.hardware, **run.versions}.items():
             if value is not None and str(value) not in rows.setdefault(name, []):
                 rows[name].append(str(value))
-    known = tuple((name, ", ".join(values)) for name, values in rows.items() if values)
-    return Table("Hardware and versions", ("", ""), known, numeric=False)
+    return facts_table({name: ", ".join(values) for name, values in rows.items() if values})
+
+
+def facts_table(facts: Mapping[str, object]) -> Table:
+    """Return what is known of machine and software."""
+    rows = tuple((name, str(value)) for name, value in facts.items() if value is not None)
+    return Table("Hardware and versions", ("", ""), rows, numeric=False)
 
 
 def _seed_row(comparison: Comparison, seed: int) -> tuple[str, ...]:
@@ -137,13 +143,6 @@ def _spread(spread: Spread | None, decimals: int = 2) -> str:
         return NOTHING
     mean = _number(spread.mean, decimals)
     return mean if spread.n == 1 else f"{mean} ± {_number(spread.std, decimals)}"
-
-
-def _signed(difference: PairedDifference | None) -> str:
-    if difference is None:
-        return NOTHING
-    spread = difference.spread
-    return _spread(spread) if spread.mean < 0 else f"+{_spread(spread)}"
 
 
 def _number(value: float | None, decimals: int, sign: str = "") -> str:

@@ -1,18 +1,97 @@
-"""What each block does, what the noise is like, and how gradients grow."""
+"""The figures of a diagnosis: what each block does, what the noise is like, how gradients grow."""
+
+from collections.abc import Iterator
 
 import altair as alt
 import numpy as np
 import polars as pl
 import torch
 
-from ...budgets import depth_distribution
-from ...experiments import RunDiagnosis
-from .._theme import DASHES
+from ..budgets import depth_distribution
+from ..experiments import RunDiagnosis
+from ._diagnosis_words import (
+    added_in_words,
+    depth_in_words,
+    growth_in_words,
+    noise_in_words,
+    source_in_words,
+)
+from ._figure import Figure
+from ._theme import DASHES
+
+
+def diagnosis_figures(found: RunDiagnosis) -> Iterator[Figure]:
+    """Yield the figures; those of noise where there is some."""
+    source = source_in_words(found)
+    costs = found.theory.cost
+    most = f"block {int(costs.argmax())} adds {float(costs.max()):.4g}"
+    yield Figure(
+        "costs",
+        "What each block is worth",
+        "Bars: what leaving out the block adds to the loss, exactly; below 0 it is better "
+        f"without. Points: first order, −S_l. {source}",
+        f"Bars by block. The most expensive, {most} nats.",
+        costs_chart(found),
+    )
+    yield Figure(
+        "discrepancies",
+        "How far each block moves the output",
+        f"Root mean square of the information discrepancy zeta_l, the derivative of the outputs "
+        f"in the gate. {source}",
+        f"Bars by block, from {float(found.theory.discrepancy.min()):.3g} to "
+        f"{float(found.theory.discrepancy.max()):.3g}.",
+        discrepancies_chart(found),
+    )
+    yield Figure(
+        "gradients",
+        "Growth of the gradient",
+        f"Squared norm of the loss gradient after each block, relative to the last. {source} "
+        + growth_in_words(found),
+        growth_in_words(found),
+        growth_chart(found),
+    )
+    if found.theory.noise is not None:
+        yield from _noise_figures(found, source)
+
+
+def _noise_figures(found: RunDiagnosis, source: str) -> Iterator[Figure]:
+    yield Figure(
+        "regularizers",
+        "What randomness adds",
+        f"Half of Var(d_l) g_l: the part of block l in the explicit regulariser. {source}",
+        f"Bars by block; their sum is {added_in_words(found):.4g} nats.",
+        regularizers_chart(found),
+    )
+    yield Figure(
+        "noise",
+        "Noise on the outputs",
+        "Standard deviation of each output over masks, against its first-order prediction; on "
+        f"the dashed line they are equal. {source}",
+        " ".join(noise_in_words(found)),
+        noise_chart(found),
+    )
+    yield Figure(
+        "normality",
+        "Is the noise Gaussian?",
+        "p values of one Shapiro-Wilk test for each output, not corrected for their number. "
+        f"Gaussian noise would make them uniform, 5 % in each bar. {source}",
+        " ".join(noise_in_words(found)),
+        p_values_chart(found),
+    )
+    yield Figure(
+        "effective-depth",
+        "Effective depth",
+        "Probability of each number of live blocks, for independent gates of these survival "
+        "probabilities.",
+        depth_in_words(found),
+        effective_depth_chart(found),
+    )
+
 
 PREDICTED, MEASURED = "predicted", "measured"
 
 
-def block_costs(found: RunDiagnosis) -> alt.LayerChart:
+def costs_chart(found: RunDiagnosis) -> alt.LayerChart:
     """Draw what leaving out each block adds to the loss, and its first-order estimate."""
     table = _blocks(found).with_columns(
         first_order=pl.Series((-found.theory.sensitivities).tolist())
@@ -26,12 +105,12 @@ def block_costs(found: RunDiagnosis) -> alt.LayerChart:
     return alt.LayerChart(layer=[exact, estimate])
 
 
-def discrepancies(found: RunDiagnosis) -> alt.LayerChart:
+def discrepancies_chart(found: RunDiagnosis) -> alt.LayerChart:
     """Draw the length of the information discrepancy of each block."""
     return alt.LayerChart(layer=[_bars(_blocks(found), "discrepancy:Q", "length of zeta_l")])
 
 
-def regularizers(found: RunDiagnosis) -> alt.LayerChart:
+def regularizers_chart(found: RunDiagnosis) -> alt.LayerChart:
     """Draw what the randomness of each block adds to the expected loss, at second order."""
     variance = found.theory.law.variance
     table = _blocks(found).with_columns(
@@ -40,7 +119,7 @@ def regularizers(found: RunDiagnosis) -> alt.LayerChart:
     return alt.LayerChart(layer=[_bars(table, "added:Q", "added to the expected loss, nats")])
 
 
-def gradient_growth(found: RunDiagnosis) -> alt.Chart:
+def growth_chart(found: RunDiagnosis) -> alt.Chart:
     """Draw the squared gradient norm before and after each block, relative to the last."""
     curves = {MEASURED: found.growth.log}
     if found.predicted_growth is not None:
@@ -65,7 +144,7 @@ def gradient_growth(found: RunDiagnosis) -> alt.Chart:
     )
 
 
-def effective_depth(found: RunDiagnosis) -> alt.Chart:
+def effective_depth_chart(found: RunDiagnosis) -> alt.Chart:
     """Draw the law of the number of blocks that run."""
     law = depth_distribution(found.theory.law.survival)
     rows = [(depth, 100 * float(p)) for depth, p in enumerate(law) if p > 1e-5]
@@ -82,7 +161,7 @@ def effective_depth(found: RunDiagnosis) -> alt.Chart:
     )
 
 
-def noise_sizes(found: RunDiagnosis) -> alt.LayerChart:
+def noise_chart(found: RunDiagnosis) -> alt.LayerChart:
     """Draw the standard deviation of every output over masks against its prediction."""
     noise = found.theory.noise
     assert noise is not None  # noqa: S101  # drawn where there is noise
@@ -103,7 +182,7 @@ def noise_sizes(found: RunDiagnosis) -> alt.LayerChart:
     return alt.LayerChart(layer=[line.encode(x="predicted:Q", y="measured:Q"), points])
 
 
-def p_values(found: RunDiagnosis) -> alt.Chart:
+def p_values_chart(found: RunDiagnosis) -> alt.Chart:
     """Draw the histogram of the p-values of normality."""
     noise = found.theory.noise
     assert noise is not None  # noqa: S101  # drawn where there is noise

@@ -1,4 +1,4 @@
-"""Charts of three variants and more: they draw what the records say."""
+"""Charts of variants: they draw what the records say."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from stochastic_depth.experiments import Comparison
-from stochastic_depth.reports import charts, figures
+from stochastic_depth.reports import figures
+from stochastic_depth.reports._variant_figures import errors_and_shares, pairwise
 from tests.experiments.records import write_run
+from tests.reports.drawings import figure, rows
 
 LASTS = {"constant": 1.0, "mild": 0.8, "strong": 0.2}
 
@@ -21,7 +23,7 @@ def compared(top: Path, seeds: int, variants: dict[str, float] = LASTS) -> Compa
 
 def test_points_are_means_and_bars_one_deviation(tmp_path: Path) -> None:
     runs = compared(tmp_path, seeds=3)
-    table = charts.errors_and_shares(runs)
+    table = errors_and_shares(runs)
     assert table["variant"].to_list() == list(runs.variants)
     for row in table.iter_rows(named=True):
         summaries = [run.summary for run in runs.finished(row["variant"]).values()]
@@ -33,7 +35,7 @@ def test_points_are_means_and_bars_one_deviation(tmp_path: Path) -> None:
 
 def test_the_matrix_has_every_pair_with_its_sign(tmp_path: Path) -> None:
     runs = compared(tmp_path, seeds=6)
-    table = charts.pairwise(runs)
+    table = pairwise(runs)
     assert table.height == 6
     means = {v: runs.spread(v, runs.test_error).mean for v in runs.variants}
     for row in table.iter_rows(named=True):
@@ -56,3 +58,9 @@ def test_two_variants_have_no_matrix_and_three_have(tmp_path: Path) -> None:
     for name in ("budget", "pairs"):
         assert drawn[name].png().startswith(b"\x89PNG")
         assert "<svg" in drawn[name].still()
+
+
+def test_points_by_seed_are_the_deciding_errors(runs: Comparison) -> None:
+    points = rows(figure(runs, "seeds").specification(), "seed", "error")
+    expected = {(run.variant, run.seed, run.summary.test_error_at_best) for run in runs.runs}
+    assert {tuple(point.values()) for point in points} == expected
