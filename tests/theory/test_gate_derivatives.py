@@ -74,7 +74,7 @@ def test_the_model_is_left_as_it_was():
 def test_masks_that_do_not_fit_into_one_pass(monkeypatch):
     f, x, y = smooth(), batch(), targets()["square"]
     whole = sd.theory.leave_one_out(f, x, y, square)
-    monkeypatch.setattr("stochastic_depth.theory._network.ELEMENTS", 2 * x.numel())
+    monkeypatch.setattr("stochastic_depth.theory._gated_network.ELEMENTS", 2 * x.numel())
     torch.testing.assert_close(sd.theory.leave_one_out(f, x, y, square), whole)
 
 
@@ -209,5 +209,5 @@ def test_blocks_that_do_not_reach_the_output_have_none():
 def test_output_columns_that_do_not_fit_into_one_pass(monkeypatch):
     f, x = smooth(), batch()
     whole = sd.theory.discrepancies(f, x)
-    monkeypatch.setattr("stochastic_depth.theory._network.ELEMENTS", 2 * x.numel())
+    monkeypatch.setattr("stochastic_depth.theory._gated_network.ELEMENTS", 2 * x.numel())
     torch.testing.assert_close(sd.theory.discrepancies(f, x), whole)

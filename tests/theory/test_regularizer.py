@@ -104,7 +104,7 @@ def test_refuses_a_loss_without_hessian():
 def test_rows_that_do_not_fit_into_one_pass(monkeypatch):
     f, x, y = smooth(), batch(), targets()["square"]
     whole = sd.theory.curvature(f, x, y, square, part="full")
-    monkeypatch.setattr("stochastic_depth.theory._network.ELEMENTS", 2 * x.numel())
+    monkeypatch.setattr("stochastic_depth.theory._gated_network.ELEMENTS", 2 * x.numel())
     torch.testing.assert_close(sd.theory.curvature(f, x, y, square, part="full"), whole)
 
 

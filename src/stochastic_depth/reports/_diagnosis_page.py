@@ -12,8 +12,8 @@ from ..experiments import RunDiagnosis
 from ._diagnosis_figures import diagnosis_figures
 from ._diagnosis_words import blocks_table, sentences
 from ._page import TEMPLATES, furniture, write_whole
-from ._tables import facts_table
 from ._terminal import rendered
+from ._text_tables import facts_table
 
 
 def write_diagnosis(found: RunDiagnosis, path: str | Path, command: str = "") -> Path:

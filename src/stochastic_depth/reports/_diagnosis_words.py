@@ -6,7 +6,7 @@ from ..budgets import depth_interval, depth_variance, expected_depth
 from ..experiments import RunDiagnosis
 from ..theory import adjust
 from ._summary import SIGNIFICANT
-from ._tables import Table
+from ._text_tables import Table
 from ._words import counted, listing
 
 

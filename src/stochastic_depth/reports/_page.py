@@ -19,7 +19,7 @@ from ._figure import Figure
 from ._live_depth import depth_figures
 from ._recorded import first_runs
 from ._summary import conclusions
-from ._tables import differences_table, machine_table, measures_table, runs_table, seeds_table
+from ._text_tables import differences_table, machine_table, measures_table, runs_table, seeds_table
 from ._theme import DARK, LIGHT, SERIES
 from ._variant_figures import variant_figures
 from ._words import counted, listing, written

@@ -8,7 +8,7 @@ import yaml
 
 from ._figure import Figure
 from ._page import TEMPLATES, furniture
-from ._tables import Table, facts_table
+from ._text_tables import Table, facts_table
 from ._words import NOTHING, counted, listing
 
 # As they are told: the good news first, what is open last.

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from ..experiments import Comparison, Sweep
 from ._summary import conclusions
-from ._tables import Table, differences_table, measures_table, runs_table, seeds_table
+from ._text_tables import Table, differences_table, measures_table, runs_table, seeds_table
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:

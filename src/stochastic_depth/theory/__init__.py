@@ -27,6 +27,7 @@ from ._diagnose import Diagnosis, OutputNoise, diagnose
 from ._estimates import Estimate, Slope, fit_slope
 from ._expected_loss import expected_loss
 from ._gate_derivatives import discrepancies, leave_one_out, sensitivities
+from ._gated_network import Loss, Network
 from ._gradients import (
     Growth,
     gradient_norms,
@@ -36,7 +37,6 @@ from ._gradients import (
     measured_growth,
     predicted_growth,
 )
-from ._network import Loss, Network
 from ._noise import Normality, Test, adjust, lindeberg_ratio, noise, noise_variance, normality
 from ._regularizer import Curvature, curvature, min_regularization, regularizer
 from ._relative_change import Classification, RelativeChange, classify, relative_change

@@ -11,7 +11,7 @@ from ..gates import Deterministic, Law
 from ._estimates import Estimate
 from ._expected_loss import expected_loss
 from ._gate_derivatives import discrepancies, leave_one_out, sensitivities
-from ._network import Loss, Network, outputs_under
+from ._gated_network import Loss, Network, outputs_under
 from ._noise import lindeberg_ratio, noise_variance, normality
 from ._regularizer import regularizer
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .._errors import Unsupported
-from ._network import (
+from ._gated_network import (
     Loss,
     Network,
     differentiable,

@@ -12,7 +12,7 @@ from .._checks import fail, positive
 from .._errors import InvalidArgument
 from .._typing import Gates
 from ..gates import Law
-from ._network import Loss, Network
+from ._gated_network import Loss, Network
 
 States: TypeAlias = Callable[[Tensor, Tensor], Sequence[Tensor]]
 """states(x, gates): the hidden states y_0, ..., y_L in order, and last the output."""

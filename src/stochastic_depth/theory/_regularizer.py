@@ -14,7 +14,7 @@ from .._typing import Probabilities
 from ..budgets import sense
 from ..gates import Rescale
 from ._gate_derivatives import discrepancies
-from ._network import Loss, Network, differentiable, gate_gradient, gate_point, masks_per_pass
+from ._gated_network import Loss, Network, differentiable, gate_gradient, gate_point, masks_per_pass
 
 Curvature = Literal["gauss-newton", "full"]
 """`"gauss-newton"` keeps zeta^T H zeta, which is never negative for a convex loss;

@@ -2,7 +2,7 @@
 
 from stochastic_depth import papers
 from stochastic_depth.papers.marion2022 import fractional
-from stochastic_depth.papers.marion2022._networks import Networks
+from stochastic_depth.papers.marion2022._initial_networks import Networks
 
 
 def test_frontier_and_speed_are_measured():

@@ -3,7 +3,7 @@
 Stated there: inputs and beta are standard Gaussian in R^256, networks are trained with
 stochastic depth. The number of samples, the optimiser, its learning rate and the batch size
 are not; ours are in `Training`. beta . x has a standard deviation of 16, so that the sine
-turns over within a twentieth of the distance between samples: it can be learnt by heart alone.
+turns over within a twentieth of the distance between samples: it can only be memorised.
 """
 
 from collections.abc import Callable, Iterator

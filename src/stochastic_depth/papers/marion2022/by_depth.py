@@ -13,7 +13,7 @@ from ... import theory
 from ...models import depth_scale, weights
 from ...reports import Figure
 from .._artefact import Artefact, Claim, Context, Measurement, Outcome, Profile
-from ._networks import draw_ends, states_and_gradients
+from ._initial_networks import draw_ends, states_and_gradients
 
 Quantity = Literal["hidden states", "gradients"]
 

@@ -13,7 +13,7 @@ from ... import gates, theory
 from ...models import weights
 from ...reports import Figure
 from .._artefact import Artefact, Claim, Context, Measurement, Outcome
-from ._networks import SURROUNDINGS, Networks, change_by_beta, crossing
+from ._initial_networks import SURROUNDINGS, Networks, change_by_beta, crossing
 
 
 @dataclass(frozen=True)

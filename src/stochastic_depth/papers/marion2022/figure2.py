@@ -14,7 +14,7 @@ from ... import theory
 from ...models import depth_scale, weights
 from ...reports import Figure
 from .._artefact import Artefact, Claim, Context, Measurement, Outcome
-from ._networks import draw_ends, states_and_gradients
+from ._initial_networks import draw_ends, states_and_gradients
 
 SOURCE = "Marion et al. 2022, figure 2"
 QUANTITIES = ("hidden states", "gradients")

@@ -13,7 +13,7 @@ from ...gates import stream
 from ...models import weights
 from ...reports import Figure
 from .._artefact import Artefact, Claim, Context, Measurement, Outcome
-from ._networks import Networks, change_by_beta, crossing
+from ._initial_networks import Networks, change_by_beta, crossing
 
 FIGURE6 = "Marion et al. 2022, figure 6"
 HURST_OF_PATHS = (0.2, 0.5, 0.8)

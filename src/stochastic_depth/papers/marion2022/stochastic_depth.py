@@ -12,7 +12,7 @@ from ... import theory
 from ...models import depth_scale, scaled_states, weights
 from ...reports import Figure
 from .._artefact import Artefact, Claim, Context, Measurement, Outcome
-from ._networks import Networks, change_by_beta, crossing, draw_ends
+from ._initial_networks import Networks, change_by_beta, crossing, draw_ends
 from .critical_exponent import Sizes, Survival, critical_beta, first_order_exponent, masks
 
 SOURCE = "after Marion et al. 2022, with the masks of Huang et al. 2016"

@@ -7,7 +7,7 @@ import torch
 
 from stochastic_depth import theory
 from stochastic_depth.models import scaled_states, weights
-from stochastic_depth.papers.marion2022._networks import (
+from stochastic_depth.papers.marion2022._initial_networks import (
     INPUTS,
     Networks,
     change_by_beta,
