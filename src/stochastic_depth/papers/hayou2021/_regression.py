@@ -49,12 +49,22 @@ def regression_data(samples: int, seed: int) -> tuple[Tensor, Tensor]:
     return x, (x @ beta).sin()
 
 
-def trained(training: Training, law: laws.Law, seed: int) -> Iterator[tuple[int, VanillaResNet]]:
-    """Yield the epoch and the network, after each of the wanted epochs."""
+def fresh_data(samples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return inputs and targets that are not those of the training with that seed."""
+    return regression_data(samples, seed + 10_000)
+
+
+def at_initialisation(depth: int, width: int, seed: int) -> VanillaResNet:
+    """Return the network before its training."""
     # The constructor draws from the global generator: forked, so that nothing else moves.
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = VanillaResNet(training.depth, training.width, INPUTS, 1)
+        return VanillaResNet(depth, width, INPUTS, 1)
+
+
+def trained(training: Training, law: laws.Law, seed: int) -> Iterator[tuple[int, VanillaResNet]]:
+    """Yield the epoch and the network, after each of the wanted epochs."""
+    model = at_initialisation(training.depth, training.width, seed)
     optimizer = torch.optim.Adam(model.parameters(), training.learning_rate)
     x, y = regression_data(training.samples, seed)
     done = 0

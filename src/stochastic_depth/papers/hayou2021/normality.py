@@ -15,11 +15,10 @@ from .._artefact import Artefact, Claim, Context, Measurement, Outcome
 from ._modes import LINEAR, UNIFORM, by_mode, law
 from ._regression import (
     GAUSSIAN_SHARE,
-    Training,
+    at_initialisation,
+    fresh_data,
     masked_outputs,
-    regression_data,
     rejected,
-    trained,
 )
 
 MODES_SOURCE = "Hayou & Ayed 2021, section 6 and appendix A4"
@@ -66,9 +65,8 @@ def _mode(
     seed: int, mode: str, budget: float, settings: Modes
 ) -> list[tuple[int, str, float, str, float, float, float]]:
     bernoulli = law(mode, settings.depth, budget)
-    training = Training(settings.depth, settings.width, epochs=(0,))
-    _, model = next(trained(training, bernoulli, seed))
-    x, _ = regression_data(settings.inputs, seed + 10_000)
+    model = at_initialisation(settings.depth, settings.width, seed)
+    x, _ = fresh_data(settings.inputs, seed)
     generator = gates.stream(seed, CASES.index((mode, budget)), rank=1)
     with torch.no_grad():
         draws = masked_outputs(model, x, bernoulli, settings.masks, generator)[:, :, 0]
@@ -208,8 +206,8 @@ def _gradient(
 ) -> tuple[float, float, float]:
     """Return the share rejected, the variance of the predicted, and the Lindeberg ratio."""
     bernoulli = law(UNIFORM, depth, settings.budget)
-    _, model = next(trained(Training(depth, settings.width, epochs=(0,)), bernoulli, seed))
-    x, y = regression_data(settings.inputs, seed + 10_000)
+    model = at_initialisation(depth, settings.width, seed)
+    x, y = fresh_data(settings.inputs, seed)
     gradient = theory.loss_gradient(model.requires_grad_(False), y, loss)
 
     def first_component(rows: Tensor, masks: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from ._modes import ALONE, UNIFORM, law
 from ._regression import (
     GAUSSIAN_SHARE,
     Training,
+    at_initialisation,
+    fresh_data,
     masked_outputs,
     regression_data,
     rejected,
@@ -148,7 +150,7 @@ def measure_epochs(settings: Epochs, context: Context) -> Outcome:
 
 def _p_values(seed: int, settings: Epochs) -> list[pl.DataFrame]:
     bernoulli = law(UNIFORM, settings.training.depth, settings.budget)
-    x, _ = regression_data(settings.inputs, seed + 10_000)  # not those of the training
+    x, _ = fresh_data(settings.inputs, seed)
     tables = []
     for epoch, model in trained(settings.training, bernoulli, seed):
         generator = gates.stream(seed, epoch, rank=1)
@@ -237,9 +239,8 @@ def measure_layers(settings: Layers, context: Context) -> Outcome:
 def _shares(seed: int, settings: Layers) -> Tensor:
     """Return, for each layer, the share of inputs for which normality is rejected."""
     bernoulli = law(UNIFORM, settings.depth, settings.budget)
-    training = Training(settings.depth, settings.width, epochs=(0,))
-    _, model = next(trained(training, bernoulli, seed))
-    x, _ = regression_data(settings.inputs, seed + 10_000)
+    model = at_initialisation(settings.depth, settings.width, seed)
+    x, _ = fresh_data(settings.inputs, seed)
     generator = gates.stream(seed, 0, rank=1)
     with torch.no_grad():
         neurons = masked_outputs(_first_neurons(model), x, bernoulli, settings.masks, generator)
