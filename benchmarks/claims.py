@@ -4,16 +4,16 @@ python benchmarks/claims.py           # rewrite docs/papers
 python benchmarks/claims.py --check   # exit 1 if the pages do not say what the results say
 """
 
-import ast
 import json
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from stochastic_depth.papers import titles
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "papers"
-ARTEFACTS = ROOT / "src" / "stochastic_depth" / "papers"
 PAGES = ROOT / "docs" / "papers"
 
 PAPERS = {
@@ -94,7 +94,7 @@ def overview(records: list[dict[str, Any]]) -> str:
     for record in records:
         name = record["artefact"].partition("/")[2]
         counts = " | ".join(map(str, verdicts([record])))
-        shows = first_line(record["artefact"])
+        shows = title_of(record["artefact"])
         lines.append(f"| [{shows}](#{name}) | {record['profile']} | {counts} |")
     return "\n".join(lines)
 
@@ -102,7 +102,7 @@ def overview(records: list[dict[str, Any]]) -> str:
 def missing(paper: str, records: list[dict[str, Any]]) -> str:
     """The artefacts whose results are not committed."""
     there = {record["artefact"].partition("/")[2] for record in records}
-    known = {file.stem for file in (ARTEFACTS / paper).glob("[!_]*.py")}
+    known = {name.partition("/")[2] for name in titles() if name.startswith(f"{paper}/")}
     if not known - there:
         return ""
     names = ", ".join(f"`{name}`" for name in sorted(known - there))
@@ -126,7 +126,7 @@ def section(record: dict[str, Any]) -> str:
         f"{record['hardware']['cpu']}, torch {versions['torch']}."
     )
     notes = "\n".join(f"- {note}" for note in record["notes"])
-    title = f"## {first_line(record['artefact'])} {{ #{name} }}"
+    title = f"## {title_of(record['artefact'])} {{ #{name} }}"
     return "\n\n".join(filter(None, [title, origin, "\n".join(claims), notes]))
 
 
@@ -148,10 +148,9 @@ def claim_row(claim: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def first_line(artefact: str) -> str:
-    """The title of an artefact: the first line of its file."""
-    tree = ast.parse((ARTEFACTS / f"{artefact}.py").read_text(encoding="utf-8"))
-    return (ast.get_docstring(tree) or "").partition("\n")[0].rstrip(".")
+def title_of(artefact: str) -> str:
+    """The title of an artefact, without its full stop."""
+    return titles()[artefact].rstrip(".")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The picture of two forward passes: it shows the recorded gates of two steps."""
+"""Which blocks ran: the pictures of two passes and of all steps show the recorded gates."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ import pytest
 
 from stochastic_depth.experiments import Comparison
 from stochastic_depth.reports import figures
-from stochastic_depth.reports._depth_figures import two_steps
+from stochastic_depth.reports._passes import drawn_steps, raster_chart, two_steps
 from tests.experiments.records import write_run
+from tests.reports.drawings import figure, rows
 
 
 def test_boxes_are_the_gates_of_two_steps(tmp_path: Path) -> None:
@@ -61,3 +62,34 @@ def test_samples_that_differ_in_their_blocks_have_no_such_picture(
     names = {figure.name for figure in figures(Comparison.read(directory))}
     assert "passes-stochastic" not in names
     assert "gates-stochastic" in names
+
+
+def test_raster_shows_the_recorded_gates(runs: Comparison) -> None:
+    run = runs.finished("stochastic")[0]
+    stretches = rows(figure(runs, "gates-stochastic").specification(), "step", "first", "last")
+    drawn = np.zeros_like(run.gates)
+    for stretch in stretches:
+        drawn[
+            stretch["step"], round(stretch["first"] - 0.55) : round(stretch["last"] + 0.55) - 1
+        ] = 1
+    steps = sorted({stretch["step"] for stretch in stretches})
+    assert len(steps) == 120
+    assert np.array_equal(drawn[steps], run.gates[steps])
+
+
+def test_raster_of_a_draw_per_sample_is_as_dark_as_the_share(runs: Comparison) -> None:
+    shares = np.array([[0.25, 0.25, 0.0], [1.0, 0.5, 0.5]])
+    drawn = raster_chart(runs, "stochastic", shares).data
+    assert drawn["share"].to_list() == [0.25, 1.0, 0.5]
+    assert drawn["depth"].to_list() == [0.5, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "blocks", "drawn"),
+    [(1, 9, 1), (7, 9, 7), (120, 54, 120), (176_000, 54, 120), (900, 100, 80), (900, 600, 30)],
+)
+def test_raster_stays_light(steps: int, blocks: int, drawn: int) -> None:
+    found = drawn_steps(steps, blocks)
+    assert len(found) == drawn
+    assert found[0] == 0
+    assert found[-1] == steps - 1

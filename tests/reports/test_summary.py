@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from stochastic_depth.experiments import Comparison
-from stochastic_depth.reports import Verdict, verdicts
+from stochastic_depth.reports import Conclusion, conclusions
 from tests.experiments.records import comparison, write_comparison, write_run
 
 # Test errors of constant and stochastic depth, seed by seed, and what must (not) be said.
@@ -71,50 +71,50 @@ def with_errors(top: Path, pairs: list[tuple[float, float]]) -> Comparison:
 def test_the_winner_is_who_wins(
     tmp_path: Path, pairs: list[tuple[float, float]], headline: str, certainty: str
 ) -> None:
-    (verdict,) = verdicts(with_errors(tmp_path, pairs))
-    assert headline in verdict.headline
-    assert certainty in verdict.certainty
+    (conclusion,) = conclusions(with_errors(tmp_path, pairs))
+    assert headline in conclusion.headline
+    assert certainty in conclusion.certainty
 
 
 def test_time_stands_beside_the_live_share(tmp_path: Path) -> None:
     runs = comparison(tmp_path)
-    (verdict,) = verdicts(runs)
+    (conclusion,) = conclusions(runs)
     medians = {run.key: statistics.median(run.metrics["seconds"]) for run in runs.runs}
     ratios = [medians[f"stochastic/seed-{k}"] / medians[f"constant/seed-{k}"] for k in range(3)]
     shares = [run.summary.live_share for run in runs.finished("stochastic").values()]
-    assert f"took {sum(ratios) / 3:.2f} of the time of one of constant" in verdict.time
-    assert f"{sum(shares) / 3:.2f} of the blocks" in verdict.time
+    assert f"took {sum(ratios) / 3:.2f} of the time of one of constant" in conclusion.time
+    assert f"{sum(shares) / 3:.2f} of the blocks" in conclusion.time
 
 
 def test_a_time_that_no_skipping_explains_is_not_sold_as_one(tmp_path: Path) -> None:
     top = write_comparison(tmp_path, seeds=(0, 1))
-    assert "busy" not in verdicts(Comparison.read(top))[0].time
+    assert "busy" not in conclusions(Comparison.read(top))[0].time
     for file in top.glob("constant/*/metrics.csv"):
         table = pl.read_csv(file)
         table.with_columns(seconds=2 * pl.col("seconds")).write_csv(file)
-    assert "the machine was busy with something else" in verdicts(Comparison.read(top))[0].time
+    assert "the machine was busy with something else" in conclusions(Comparison.read(top))[0].time
 
 
 def test_one_verdict_for_each_variant_but_the_baseline(tmp_path: Path) -> None:
     write_comparison(tmp_path, seeds=(0, 1))
     for seed in (0, 1):
         write_run(tmp_path / f"mild/seed-{seed}", variant="mild", seed=seed, last=0.8)
-    found = [verdict.variant for verdict in verdicts(Comparison.read(tmp_path))]
+    found = [conclusion.variant for conclusion in conclusions(Comparison.read(tmp_path))]
     assert found == ["mild", "stochastic"]
 
 
 def test_several_comparisons_are_not_corrected_and_it_says_so(tmp_path: Path) -> None:
     write_comparison(tmp_path, seeds=tuple(range(6)))
-    (alone,) = verdicts(Comparison.read(tmp_path))
+    (alone,) = conclusions(Comparison.read(tmp_path))
     assert "not corrected" not in alone.certainty
     for seed in range(6):
         write_run(tmp_path / f"mild/seed-{seed}", variant="mild", seed=seed, last=0.8)
-    for verdict in verdicts(Comparison.read(tmp_path)):
-        assert "two-sided, not corrected for 2 comparisons: p = " in verdict.certainty
+    for conclusion in conclusions(Comparison.read(tmp_path)):
+        assert "two-sided, not corrected for 2 comparisons: p = " in conclusion.certainty
 
 
 def test_nothing_is_said_before_a_pair_has_finished(tmp_path: Path) -> None:
-    (verdict,) = verdicts(comparison(tmp_path, seeds=(0,), status="running"))
+    (conclusion,) = conclusions(comparison(tmp_path, seeds=(0,), status="running"))
     waiting = "No seed of both constant and stochastic has finished yet."
-    assert verdict == Verdict("stochastic", waiting, "", "", "")
-    assert verdict.sentences == (waiting,)
+    assert conclusion == Conclusion("stochastic", waiting, "", "", "")
+    assert conclusion.sentences == (waiting,)

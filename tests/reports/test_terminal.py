@@ -1,13 +1,16 @@
 """The terminal: the same tables, plain where it is not a terminal, within its width."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from stochastic_depth.experiments import Comparison
-from stochastic_depth.reports import print_comparison
+from stochastic_depth.experiments import Comparison, Sweep, sweep
+from stochastic_depth.reports import print_comparison, print_sweep
+from stochastic_depth.training import load
+from tests.experiments import trainers
 from tests.experiments.records import comparison, write_comparison, write_run
 
 
@@ -49,3 +52,25 @@ def test_failed_runs_are_listed_with_their_error(tmp_path: Path) -> None:
     write_comparison(tmp_path, seeds=(0,))
     write_run(tmp_path / "stochastic/seed-1", seed=1, status="failed", error="no memory left")
     assert "failed: no memory left" in printed(Comparison.read(tmp_path), width=200)
+
+
+def printed_sweep(swept: Sweep) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    print_sweep(swept, console)
+    return console.file.getvalue()
+
+
+def test_cells_contrasts_and_failures(tmp_path: Path) -> None:
+    swept = sweep(
+        load("demo_digits"), {"enabled": (False, True), "seed": (0, 1)}, tmp_path,
+        processes=2, console=Console(file=io.StringIO()), run_one=trainers.write_record,
+    )  # fmt: skip
+    text = printed_sweep(swept)
+    for row in swept.cells().iter_rows(named=True):
+        assert f"{row['test_error_last_mean']:.2f} ± {row['test_error_last_std']:.2f}" in text
+    assert "enabled: False − True" in text
+    assert "not corrected for their number" in text
+    assert "failed" not in text
+    plan = replace(swept.plan, failures={"enabled=True/seed-1": "the loss became NaN"})
+    failed = Sweep(replace(swept.comparison, plan=plan))
+    assert "enabled=True/seed-1 failed: the loss became NaN" in printed_sweep(failed)

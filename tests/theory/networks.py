@@ -46,6 +46,10 @@ def targets(outputs=5, samples=7):
     return {"square": real, "mse": real, "softplus": real, "cross-entropy": classes}
 
 
+def at_point(at, depth=6):
+    return torch.ones(depth).double() if at is None else torch.tensor(at, dtype=torch.float64)
+
+
 LOSSES = {"square": square, "mse": mse_loss, "softplus": softplus, "cross-entropy": cross_entropy}
 
 POINTS = {

@@ -1,14 +1,21 @@
-"""Every figure and table of the papers, one file each.
+"""Every figure and table of the papers.
 
-An artefact is a file `PAPER/NAME.py` that defines `ARTEFACT`: what the paper states, as
-claims, and how to measure it at three sizes. Its name is `PAPER/NAME`; nothing else has to
-be told that the file exists. A module whose name begins with an underscore is no artefact.
+A module `PAPER/NAME.py` holds one artefact, or a family of them that are measured alike. An
+artefact is a variable in lower case with its title below it:
+
+    figure3 = Artefact(...)
+    "Figure 3: what it shows."
+
+It states what the paper claims and how to measure it at three sizes. Its name is the paper and
+the variable, `PAPER/figure3`; nothing else has to be told that it exists. A module whose name
+begins with an underscore holds none.
+
+One seed is one draw of everything: of the images, where they are drawn, of the initial weights,
+the gates and the order of batches. Variants that are compared share the draw.
 """
 
-from ._artefact import Artefact, Context, Outcome, Profile
-from ._claim import Claim, Measurement, Verdict
-from ._registry import load, titles
-from ._result import Result, reproduce
+from ._artefact import Artefact, Claim, Context, Measurement, Outcome, Profile, Verdict
+from ._reproduce import Result, load, reproduce, titles
 
 __all__ = [
     # define

@@ -7,17 +7,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import polars as pl
+
 from ..experiments import (
     CONSTANT_AGAINST_STOCHASTIC,
     Comparison,
     RunRecord,
-    Spread,
     compare,
 )
-from ..reports import write_page
+from ..reports import Figure, figures, write_page
 from ..training import load
-from ._artefact import Context
-from ._claim import Measurement
+from ._artefact import Context, Measurement
 
 CONSTANT, STOCHASTIC = CONSTANT_AGAINST_STOCHASTIC
 
@@ -48,7 +48,7 @@ def trained(experiment: Experiment, context: Context) -> Comparison:
 
     Where runs are kept, a page with their curves is written beside them.
     """
-    config = load(experiment.recipe, {**experiment.fields, **_source(context)})
+    config = load(experiment.recipe, {**experiment.fields, **images(context)})
     seeds = range(context.seed, context.seed + experiment.seeds)
     with _kept(context) as directory:
         out = directory / experiment.name
@@ -83,15 +83,28 @@ def lower_by(comparison: Comparison, baseline: str, variant: str) -> Measurement
 
 def mean(values: list[float]) -> Measurement | None:
     """Return the mean over seeds and its standard error; None of fewer than two."""
-    if len(values) < 2:
-        return None
-    spread = Spread.of(values)
-    return Measurement(spread.mean, spread.std / len(values) ** 0.5, len(values))
+    return Measurement.of(values) if len(values) > 1 else None
 
 
 def known(measurements: Mapping[str, Measurement | None]) -> dict[str, Measurement]:
     """Return the measurements that there are."""
     return {name: found for name, found in measurements.items() if found is not None}
+
+
+def epochs(comparison: Comparison) -> pl.DataFrame:
+    """Return one row per epoch of every run."""
+    tables = [
+        run.metrics.select(
+            pl.lit(run.variant).alias("variant"), pl.lit(run.seed).alias("seed"), "*"
+        )
+        for run in comparison.runs
+    ]
+    return pl.concat(tables)
+
+
+def curves(comparison: Comparison, name: str) -> Figure:
+    """Return the figure of that name from the page of the comparison."""
+    return next(figure for figure in figures(comparison) if figure.name == name)
 
 
 def remarks(comparison: Comparison) -> tuple[str, ...]:
@@ -109,7 +122,8 @@ def remarks(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _source(context: Context) -> dict[str, str]:
+def images(context: Context) -> dict[str, str]:
+    """Return the field that says where the images are, if the context does."""
     return {} if context.data is None else {"data.data_dir": str(context.data)}
 
 

@@ -2,25 +2,23 @@
 
 from ._diagnosis_page import print_diagnosis, write_diagnosis
 from ._figure import Figure
-from ._figures import figures
-from ._page import page, write_page
+from ._page import figures, page, write_page
 from ._result_page import claims_headline, claims_table, result_page
-from ._summary import Verdict, verdicts
-from ._sweep import print_sweep
-from ._terminal import print_comparison
+from ._summary import Conclusion, conclusions
+from ._terminal import print_comparison, print_sweep
 
 __all__ = [
+    "Conclusion",
     "Figure",
-    "Verdict",
     "claims_headline",
     "claims_table",
+    "conclusions",
     "figures",
     "page",
     "print_comparison",
     "print_diagnosis",
     "print_sweep",
     "result_page",
-    "verdicts",
     "write_diagnosis",
     "write_page",
 ]

@@ -9,10 +9,11 @@ from rich.text import Text
 
 from .._provenance import hardware, versions
 from ..experiments import RunDiagnosis
-from ._diagnosis import blocks_table, diagnosis_figures, sentences
+from ._diagnosis_figures import diagnosis_figures
+from ._diagnosis_words import blocks_table, sentences
 from ._page import TEMPLATES, furniture, write_whole
-from ._tables import Table
 from ._terminal import rendered
+from ._text_tables import facts_table
 
 
 def write_diagnosis(found: RunDiagnosis, path: str | Path, command: str = "") -> Path:
@@ -54,13 +55,7 @@ def _page(found: RunDiagnosis, command: str) -> str:
         "blocks": blocks_table(found),
         "command": command,
         "configuration": yaml.safe_dump(config.to_mapping(), sort_keys=False),
-        "machine": _machine(),
+        "machine": facts_table({**hardware(), **versions("lightning", "scipy")}),
         **furniture(pictures),
     }
     return TEMPLATES.get_template("diagnosis.html.j2").render(context)
-
-
-def _machine() -> Table:
-    known = {**hardware(), **versions("lightning", "scipy")}
-    rows = tuple((name, str(value)) for name, value in known.items() if value is not None)
-    return Table("Hardware and versions", ("", ""), rows, numeric=False)

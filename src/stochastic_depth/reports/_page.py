@@ -14,11 +14,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
 from ..experiments import Comparison
+from ._curves import curve_figures, gradient_figures, timing_figure
 from ._figure import Figure
-from ._figures import figures
-from ._summary import verdicts
-from ._tables import differences_table, machine_table, measures_table, runs_table, seeds_table
+from ._live_depth import depth_figures
+from ._recorded import first_runs
+from ._summary import conclusions
+from ._text_tables import differences_table, machine_table, measures_table, runs_table, seeds_table
 from ._theme import DARK, LIGHT, SERIES
+from ._variant_figures import variant_figures
 from ._words import counted, listing, written
 
 TEMPLATES = Environment(
@@ -60,13 +63,33 @@ def furniture(pictures: Sequence[Figure]) -> dict[str, Any]:
     }
 
 
+def figures(comparison: Comparison) -> list[Figure]:
+    """Return the figures of everything that was recorded, in the order in which they are read.
+
+    Args:
+        comparison: Runs with at least one finished epoch among them.
+
+    Returns:
+        The figures; one that would be empty is left out.
+    """
+    if all(run.metrics.is_empty() for run in comparison.runs):
+        return []
+    return [
+        *variant_figures(comparison),
+        *curve_figures(comparison),
+        *depth_figures(comparison),
+        timing_figure(comparison),
+        *gradient_figures(comparison),
+    ]
+
+
 def page(comparison: Comparison) -> str:
     """Return the HTML of the page of a comparison."""
     pictures = figures(comparison)
     context = {
         **_words(comparison),
         **_tables(comparison),
-        "verdicts": verdicts(comparison),
+        "conclusions": conclusions(comparison),
         "variants": comparison.variants,
         "series": len(SERIES),
         "leading": next((figure for figure in pictures if figure.name == "seeds"), None),
@@ -118,10 +141,8 @@ def _changes(changes: Mapping[str, Any]) -> str:
 
 def _configurations(comparison: Comparison) -> dict[str, str]:
     """Return the configuration of the first run of each variant, as YAML."""
-    firsts: dict[str, Mapping[str, Any]] = {}
-    for run in comparison.runs:
-        firsts.setdefault(run.variant, run.config)
-    return {name: yaml.safe_dump(config, sort_keys=False) for name, config in firsts.items()}
+    firsts = first_runs(comparison)
+    return {name: yaml.safe_dump(run.config, sort_keys=False) for name, run in firsts.items()}
 
 
 def _specifications(pictures: Sequence[Figure]) -> str:

@@ -8,7 +8,7 @@ import yaml
 
 from ._figure import Figure
 from ._page import TEMPLATES, furniture
-from ._tables import Table
+from ._text_tables import Table, facts_table
 from ._words import NOTHING, counted, listing
 
 # As they are told: the good news first, what is open last.
@@ -39,7 +39,7 @@ def result_page(record: Mapping[str, Any], title: str, figure: Figure) -> str:
         "command": f"sdepth reproduce {record['artefact']} --profile {record['profile']} "
         f"--seed {record['seed']}",
         "settings": yaml.safe_dump(_plain(record["settings"]), sort_keys=False),
-        "machine": _machine(record),
+        "machine": facts_table({**record["hardware"], **record["versions"]}),
         **furniture([figure]),
     }
     return TEMPLATES.get_template("result.html.j2").render(context)
@@ -92,12 +92,6 @@ def _sentences(record: Mapping[str, Any]) -> list[str]:
 
 def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.4g}"
-
-
-def _machine(record: Mapping[str, Any]) -> Table:
-    known = {**record["hardware"], **record["versions"]}
-    rows = tuple((name, str(value)) for name, value in known.items() if value is not None)
-    return Table("Hardware and versions", ("", ""), rows, numeric=False)
 
 
 def _plain(value: Any) -> Any:

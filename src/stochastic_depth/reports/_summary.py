@@ -2,17 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..experiments import (
-    EPOCH_SECONDS,
-    LEAST_SEEDS_FOR_P,
-    LIVE_COST,
-    LIVE_SHARE,
-    TRAIN_ERROR_FINAL,
-    TRAIN_ERROR_RUNNING,
-    Comparison,
-    PairedDifference,
-)
-from ._words import counted, listing
+from ..experiments import LEAST_SEEDS_FOR_P, Comparison, PairedDifference
+from ._recorded import EPOCH_SECONDS, LIVE_COST, LIVE_SHARE, TRAIN_ERROR_FINAL, TRAIN_ERROR_RUNNING
+from ._words import counted, listing, signed
 
 SIGNIFICANT = 0.05
 FASTER_THAN_POSSIBLE = 0.05  # below the live share, where noise of a quiet machine ends
@@ -20,7 +12,7 @@ FEW = f"a p value is given from {LEAST_SEEDS_FOR_P} seeds on."
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Conclusion:
     """What may be said of one variant against the baseline.
 
     Args:
@@ -43,24 +35,24 @@ class Verdict:
         return tuple(filter(None, (self.headline, self.certainty, self.effect, self.time)))
 
 
-def verdicts(comparison: Comparison) -> tuple[Verdict, ...]:
-    """Return one verdict for each variant but the baseline.
+def conclusions(comparison: Comparison) -> tuple[Conclusion, ...]:
+    """Return one conclusion for each variant but the baseline.
 
     Args:
         comparison: The runs.
 
     Returns:
-        Verdicts, in the order of the variants.
+        Conclusions, in the order of the variants.
     """
-    return tuple(_verdict(comparison, variant) for variant in comparison.variants[1:])
+    return tuple(_conclusion(comparison, variant) for variant in comparison.variants[1:])
 
 
-def _verdict(comparison: Comparison, variant: str) -> Verdict:
+def _conclusion(comparison: Comparison, variant: str) -> Conclusion:
     difference = comparison.difference(variant, comparison.test_error)
     if difference is None:
         waiting = f"No seed of both {comparison.baseline} and {variant} has finished yet."
-        return Verdict(variant, waiting, "", "", "")
-    return Verdict(
+        return Conclusion(variant, waiting, "", "", "")
+    return Conclusion(
         variant,
         headline=_headline(comparison.baseline, variant, difference),
         certainty=_certainty(difference, len(comparison.variants) - 1),
@@ -74,7 +66,7 @@ def _headline(baseline: str, variant: str, difference: PairedDifference) -> str:
     if not is_clear(difference):
         return (
             f"No clear difference in test error: {variant} was lower in {difference.wins} of "
-            f"{seeds}, and {baseline} − {variant} = {_signed(difference)} points."
+            f"{seeds}, and {baseline} − {variant} = {signed(difference.spread)} points."
         )
     lower = "lower" if difference.spread.mean > 0 else "higher"
     gaps = difference.differences
@@ -146,8 +138,3 @@ def _time(comparison: Comparison, variant: str) -> str:
         f"{comparison.baseline}; {blocks.mean:.2f} of the blocks, which hold {cost.mean:.2f} of "
         f"the cost, were live.{remark}"
     )
-
-
-def _signed(difference: PairedDifference) -> str:
-    spread = difference.spread
-    return f"{spread.mean:+.2f}" if spread.n == 1 else f"{spread.mean:+.2f} ± {spread.std:.2f}"

@@ -1,17 +1,17 @@
-"""A comparison on the terminal; plain text where the output is not one."""
+"""A comparison, or a sweep, on the terminal; plain text where the output is not one."""
 
 from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ..experiments import Comparison
-from ._summary import verdicts
-from ._tables import Table, differences_table, measures_table, runs_table, seeds_table
+from ..experiments import Comparison, Sweep
+from ._summary import conclusions
+from ._text_tables import Table, differences_table, measures_table, runs_table, seeds_table
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
-    """Print what differs, the tables and the verdicts.
+    """Print what differs, the tables and the conclusions.
 
     Args:
         comparison: The runs.
@@ -24,9 +24,9 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     for table in tables:
         if table.rows:
             console.print(rendered(table))
-    for verdict in verdicts(comparison):
-        console.print(Text(verdict.headline, style="bold"))
-        for sentence in verdict.sentences[1:]:
+    for conclusion in conclusions(comparison):
+        console.print(Text(conclusion.headline, style="bold"))
+        for sentence in conclusion.sentences[1:]:
             console.print(Text(sentence))
 
 
@@ -42,3 +42,59 @@ def rendered(table: Table) -> RichTable:
     for row in table.totals:
         rendered.add_row(*map(Text, row), style="bold")
     return rendered
+
+
+P_VALUES = ("p_sign", "p_t", "p_wilcoxon")
+
+
+def print_sweep(sweep: Sweep, console: Console | None = None) -> None:
+    """Print the tables of a sweep.
+
+    Args:
+        sweep: The runs of a grid.
+        console: Where to print; the standard output by default.
+    """
+    console = console or Console()
+    console.print(_cells(sweep))
+    contrasts = _contrasts(sweep)
+    if contrasts.rows:
+        console.print(contrasts)
+        console.print("p values are two-sided, paired by seed, and not corrected for their number.")
+    for key, error in sweep.comparison.failures.items():
+        console.print(Text(f"{key} failed: {error}", style="red"), soft_wrap=True)
+
+
+def _cells(sweep: Sweep) -> RichTable:
+    measure = sweep.decided_by
+    columns = {measure: measure.replace("_", " ") + ", %", "live_share": "live share of blocks"}
+    title = "Cells, mean ± standard deviation over seeds"
+    table = _new_table(title, list(sweep.axes), ["runs", *columns.values()])
+    for row in sweep.cells().iter_rows(named=True):
+        spreads = [_spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in columns]
+        table.add_row(*(str(row[axis]) for axis in sweep.axes), str(row["n"]), *spreads)
+    return table
+
+
+def _contrasts(sweep: Sweep) -> RichTable:
+    numbers = ["seeds", "difference", "p (sign)", "p (t)", "p (Wilcoxon)"]
+    table = _new_table("Along each axis, in points", ["contrast", "at"], numbers)
+    for row in sweep.contrasts().iter_rows(named=True):
+        contrast = f"{row['axis']}: {row['baseline']} − {row['value']}"
+        p = ("" if row[key] is None else f"{row[key]:.2g}" for key in P_VALUES)
+        table.add_row(
+            contrast, row["at"], str(row["n"]), _spread(row["difference"], row["std"]), *p
+        )
+    return table
+
+
+def _new_table(title: str, texts: list[str], numbers: list[str]) -> RichTable:
+    table = RichTable(*texts, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _spread(mean: float | None, std: float | None) -> str:
+    if mean is None:
+        return ""
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"

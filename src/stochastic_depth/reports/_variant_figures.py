@@ -1,29 +1,82 @@
-"""The figures of three variants and more, which a line per seed cannot show."""
+"""Variants beside each other: seed by seed, at what they cost, and every pair of them."""
 
 from collections.abc import Iterator
 
+import altair as alt
 import polars as pl
 
 from ..experiments import Comparison
-from . import charts
 from ._figure import Figure
-from ._words import counted, listing, provenance
+from ._recorded import LIVE_SHARE
+from ._summary import is_clear
+from ._theme import colour, layered, only_shown
+from ._words import counted, listing, provenance, signed
 
 FEWEST, MOST = 3, 24
+WRITTEN = 7  # variants; from more, the fields of the matrix are too small to write in
 
 
 def variant_figures(comparison: Comparison) -> Iterator[Figure]:
-    """Yield error against budget and the matrix of pairs; nothing for two variants."""
-    table = charts.errors_and_shares(comparison)
+    """Yield the runs seed by seed and, of three variants or more, their budgets and pairs."""
+    if any(comparison.finished(variant) for variant in comparison.variants):
+        yield _seeds_figure(comparison)
+    table = errors_and_shares(comparison)
     if table.height < FEWEST:
         return
     if table["share"].round(2).n_unique() > 1:
-        yield _by_budget(comparison, table)
+        yield _budget_figure(comparison, table)
     if table.height <= MOST:
-        yield _pairs(comparison)
+        yield _pairs_figure(comparison)
 
 
-def _by_budget(comparison: Comparison, table: pl.DataFrame) -> Figure:
+def _seeds_figure(comparison: Comparison) -> Figure:
+    """Return the deciding picture: the test error of every run, seed by seed."""
+    measure = comparison.test_error
+    spreads = {v: comparison.spread(v, measure) for v in comparison.variants}
+    means = [f"{variant} {spread}" for variant, spread in spreads.items() if spread]
+    caption = (
+        "One point is one run; a line joins the runs of one seed, which share images, initial "
+        f"weights and the order of batches. Dotted: means. {provenance(comparison)}"
+    )
+    description = f"Points by seed: {measure.title}. Mean ± standard deviation: {listing(means)}."
+    return Figure("seeds", "Seed by seed", caption, description, seeds_chart(comparison))
+
+
+def seeds_chart(comparison: Comparison) -> alt.LayerChart:
+    """Draw the test error of every finished run, the runs of one seed on one line.
+
+    Returns:
+        The chart: points are runs, the line between them is the difference of a seed, and
+        dotted rules are the means.
+    """
+    measure = comparison.test_error
+    rows = [(run.variant, run.seed, measure(run)) for run in comparison.runs]
+    schema = {"variant": pl.String, "seed": pl.Int64, "error": pl.Float64}
+    data = pl.DataFrame(rows, schema=schema, orient="row").drop_nulls()
+    base = alt.Chart(data).transform_filter(only_shown())
+    x = alt.X("error:Q", title=measure.title, scale=alt.Scale(zero=False, padding=14))
+    y = alt.Y("seed:O", title="seed", axis=alt.Axis(grid=False))
+    span = base.mark_rule(strokeWidth=1.5, opacity=0.5).encode(
+        x=alt.X("min(error):Q"), x2="max(error):Q", y=y
+    )
+    key = alt.Legend(symbolType="circle", symbolOpacity=1)
+    points = base.mark_point(filled=True, size=110, opacity=1).encode(
+        x=x,
+        y=y,
+        color=colour(comparison, key),
+        tooltip=[
+            alt.Tooltip("variant:N"),
+            alt.Tooltip("seed:O"),
+            alt.Tooltip("error:Q", title=measure.title, format=".2f"),
+        ],
+    )
+    means = base.mark_rule(strokeDash=[2, 3], strokeWidth=1.5).encode(
+        x="mean(error):Q", color=colour(comparison, key)
+    )
+    return layered(comparison, span, means, points)
+
+
+def _budget_figure(comparison: Comparison, table: pl.DataFrame) -> Figure:
     rows = table.sort("share").iter_rows(named=True)
     words = [f"{row['variant']} {row['error']:.2f} at {row['share']:.2f}" for row in rows]
     caption = (
@@ -31,12 +84,12 @@ def _by_budget(comparison: Comparison, table: pl.DataFrame) -> Figure:
         f"one standard deviation over seeds to either side. {provenance(comparison)}"
     )
     description = f"Points, {comparison.test_error.title} by share of the blocks: {listing(words)}."
-    chart = charts.error_by_budget(comparison, table)
+    chart = budget_chart(comparison, table)
     return Figure("budget", "Error against budget", caption, description, chart)
 
 
-def _pairs(comparison: Comparison) -> Figure:
-    table = charts.pairwise(comparison)
+def _pairs_figure(comparison: Comparison) -> Figure:
+    table = pairwise(comparison)
     clear = table.filter(clear=True, direction="lower")
     words = [f"{row['variant']} below {row['against']}" for row in clear.iter_rows(named=True)]
     caption = (
@@ -48,5 +101,113 @@ def _pairs(comparison: Comparison) -> Figure:
     found = f"Clear are {listing(words)}." if words else "None is clear."
     number = counted(len(comparison.variants), "variant")
     description = f"Matrix of the differences in test error of {number}. {found}"
-    chart = charts.pairs(comparison, table)
+    chart = pairs_chart(comparison, table)
     return Figure("pairs", "Every two variants", caption, description, chart)
+
+
+def budget_chart(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
+    """Draw the test error of every variant over the share of the blocks that ran.
+
+    Args:
+        comparison: The runs.
+        table: Of `errors_and_shares`.
+
+    Returns:
+        The chart: points are means over seeds, bars one standard deviation to either side.
+    """
+    base = alt.Chart(table).transform_filter(only_shown())
+    x = alt.X(
+        "share:Q",
+        title="share of the blocks that ran",
+        scale=alt.Scale(zero=False, padding=18),
+        axis=alt.Axis(format=".2f", tickCount=6),
+    )
+    title = comparison.test_error.title
+    y = alt.Y("low:Q", title=title, scale=alt.Scale(zero=False, padding=8))
+    key = alt.Legend(symbolType="circle", symbolOpacity=1)
+    bars = base.mark_rule(strokeWidth=1.6).encode(
+        x=x, y=y, y2="high:Q", color=colour(comparison, key)
+    )
+    points = base.mark_point(filled=True, size=100, opacity=1).encode(
+        x=x,
+        y=alt.Y("error:Q", title=title),
+        color=colour(comparison, key),
+        tooltip=[
+            alt.Tooltip("variant:N"),
+            alt.Tooltip("share:Q", title="share of the blocks", format=".3f"),
+            alt.Tooltip("error:Q", title=title, format=".2f"),
+            alt.Tooltip("n:Q", title="seeds"),
+        ],
+    )
+    return layered(comparison, bars, points)
+
+
+def errors_and_shares(comparison: Comparison) -> pl.DataFrame:
+    """Return test error, its deviation and the live share of every variant that has finished."""
+    rows = []
+    for variant in comparison.variants:
+        error = comparison.spread(variant, comparison.test_error)
+        share = comparison.spread(variant, LIVE_SHARE)
+        if error and share:
+            low, high = error.mean - error.std, error.mean + error.std
+            if error.n == 1:
+                low = high = error.mean
+            rows.append((variant, share.mean, error.mean, low, high, error.n))
+    schema = ["variant", "share", "error", "low", "high", "n"]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def pairs_chart(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
+    """Draw the difference in test error of every two variants.
+
+    Args:
+        comparison: The runs.
+        table: Of `pairwise`.
+
+    Returns:
+        The chart: a field is blue where the variant of its row had the lower error, orange
+        where it had the higher one; strong where the difference is clear.
+    """
+    shown = only_shown(), only_shown().replace("datum.variant", "datum.against")
+    base = alt.Chart(table).transform_filter(shown[0]).transform_filter(shown[1])
+    order = list(comparison.variants)
+    axis = alt.Axis(grid=False, labelAngle=0, labelLimit=160)
+    x = alt.X("against:N", title="against", sort=order, axis=axis)
+    y = alt.Y("variant:N", title="test error of", sort=order, axis=axis)
+    domain = ["equal", "lower", "higher"]
+    fields = base.mark_rect(cornerRadius=3).encode(
+        x=x,
+        y=y,
+        color=alt.Color("direction:N", scale=alt.Scale(domain=domain), legend=None),
+        opacity=alt.Opacity(
+            "clear:N", scale=alt.Scale(domain=[False, True], range=[0.14, 0.5]), legend=None
+        ),
+        tooltip=[
+            alt.Tooltip("variant:N"),
+            alt.Tooltip("against:N"),
+            alt.Tooltip("text:N", title="difference, points"),
+            alt.Tooltip("seeds:N", title="lower in"),
+            alt.Tooltip("p:N", title="p (Wilcoxon)"),
+        ],
+    )
+    layers = [fields]
+    if len(order) <= WRITTEN:
+        layers.append(base.mark_text(fontSize=12).encode(x=x, y=y, text="text:N"))
+    return layered(comparison, *layers)
+
+
+def pairwise(comparison: Comparison) -> pl.DataFrame:
+    """Return variant − against in test error for every ordered pair with a common seed."""
+    rows = []
+    for variant in comparison.variants:
+        for against in comparison.variants:
+            found = comparison.difference(against, comparison.test_error, variant)
+            if variant == against or found is None:
+                continue
+            mean, text = found.spread.mean, signed(found.spread)
+            direction = "equal" if mean == 0 else "lower" if mean < 0 else "higher"
+            seeds = f"{found.losses} of {found.n} seeds"
+            p = "from 6 seeds on" if found.p_wilcoxon is None else f"{found.p_wilcoxon:.2g}"
+            rows.append((variant, against, text, direction, is_clear(found), seeds, p))
+    schema = ["variant", "against", "text", "direction", "clear", "seeds", "p"]
+    return pl.DataFrame(rows, schema=schema, orient="row")

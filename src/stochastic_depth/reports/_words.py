@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..experiments import Comparison
+from ..experiments import Comparison, Spread
 
 NOTHING = "–"
 
@@ -25,6 +25,11 @@ def listing(items: Sequence[str]) -> str:
         'constant, linear and uniform'
     """
     return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else ""
+
+
+def signed(spread: Spread) -> str:
+    """Return a mean difference with its sign, and its deviation where there are two or more."""
+    return f"{spread.mean:+.2f}" if spread.n == 1 else f"{spread.mean:+.2f} ± {spread.std:.2f}"
 
 
 def provenance(comparison: Comparison) -> str:

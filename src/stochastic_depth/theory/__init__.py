@@ -23,39 +23,32 @@ analysed in evaluation mode: with batch statistics a sample's output would depen
 others. `loss(outputs, y)` is a scalar, the mean over samples.
 """
 
-from ._classify import Classification, classify
-from ._convergence import convergence_order
-from ._curvature import Curvature, curvature, regularizer
-from ._diagnosis import Diagnosis, OutputNoise, diagnose
-from ._discrepancies import discrepancies
-from ._estimate import Estimate
+from ._diagnose import Diagnosis, OutputNoise, diagnose
+from ._estimates import Estimate, Slope, fit_slope
 from ._expected_loss import expected_loss
-from ._first_order import first_order_change
-from ._growth import Growth, growth_rate, measured_growth, predicted_growth
-from ._hidden import gradient_norms, hidden_states, loss_gradient
-from ._minimisers import min_regularization
-from ._network import Loss, Network
-from ._neural_ode import solve_ode
-from ._neural_sde import (
-    brownian_increments,
-    coarsened,
-    res1_diffusion,
-    res3_diffusion,
-    solve_sde,
+from ._gate_derivatives import discrepancies, leave_one_out, sensitivities
+from ._gated_network import Loss, Network
+from ._gradients import (
+    Growth,
+    gradient_norms,
+    growth_rate,
+    hidden_states,
+    loss_gradient,
+    measured_growth,
+    predicted_growth,
 )
-from ._noise import lindeberg_ratio, noise, noise_variance
-from ._normality import Normality, Test, adjust, normality
-from ._relative_change import RelativeChange, relative_change
+from ._noise import Normality, Test, adjust, lindeberg_ratio, noise, noise_variance, normality
+from ._regularizer import Curvature, curvature, min_regularization, regularizer
+from ._relative_change import Classification, RelativeChange, classify, relative_change
 from ._scaling_limits import (
     Regime,
     critical_exponent,
     expected_change,
+    first_order_change,
     limit_law,
     log_norm_growth,
     regime,
 )
-from ._sensitivities import leave_one_out, sensitivities
-from ._slope import Slope, fit_slope
 from ._weight_regularity import holder_exponent, hurst_exponent, total_variation
 
 __all__ = [
@@ -101,14 +94,6 @@ __all__ = [
     "Diagnosis",
     "OutputNoise",
     "diagnose",
-    # limits of depth
-    "brownian_increments",
-    "coarsened",
-    "convergence_order",
-    "res1_diffusion",
-    "res3_diffusion",
-    "solve_ode",
-    "solve_sde",
     # regularity of weights over depth
     "Slope",
     "fit_slope",

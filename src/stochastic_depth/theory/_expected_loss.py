@@ -11,16 +11,15 @@ from torch import Generator, Tensor
 from .._checks import count, fail, one_of
 from .._errors import InvalidArgument, Unsupported
 from ..gates import Bernoulli, Deterministic, FixedDepth, Law
-from ._curvature import Curvature, curvature, regularizer
-from ._estimate import Estimate
-from ._masks import losses_under
-from ._network import Loss, Network, gate_point
+from ._estimates import Estimate
+from ._gated_network import Loss, Network, gate_point, losses_under
+from ._regularizer import Curvature, curvature, regularizer
 
 Method = Literal["exact", "taylor", "monte_carlo"]
 Around = Literal["mean", "ones"]
 
 MOST_RANDOM_BLOCKS = 20
-"""2^20 networks are as many as an enumeration is let to run."""
+"""An enumeration runs at most 2^20 networks."""
 
 
 def expected_loss(
@@ -62,7 +61,7 @@ def expected_loss(
 
     Raises:
         InvalidArgument: an argument out of range, too many random blocks to enumerate.
-        Unsupported: `"exact"` for a law of one's own, or what `regularizer` refuses.
+        Unsupported: `"exact"` for a law of your own, or what `regularizer` refuses.
 
     Example:
         >>> import torch, stochastic_depth as sd

@@ -1,10 +1,12 @@
-"""The noise that random gates amount to in a deep network."""
+"""The noise that random gates amount to in a deep network, and tests of whether it is Gaussian."""
+
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._checks import fail
+from .._checks import fail, one_of
 from ..gates import Law
 
 
@@ -81,3 +83,125 @@ def lindeberg_ratio(zeta: Float[Tensor, "L N outputs"]) -> Float[Tensor, "N outp
     if not (total > 0).all():
         raise fail("zeta", "non-zero for some block at every output", "an output of zeros")
     return squares.amax(0) / total
+
+
+Test = Literal["shapiro", "anderson", "dagostino"]
+Correction = Literal["holm", "benjamini-hochberg"]
+
+FEWEST = 20
+"""Fewest draws per test: below, the kurtosis of D'Agostino's test is not near its law."""
+
+
+class Normality(NamedTuple):
+    """Statistics and p-values of many tests.
+
+    Attributes:
+        statistic: of each test, float64.
+        p_value: probability of a statistic at least as extreme if the draws are Gaussian.
+    """
+
+    statistic: Float[Tensor, " *tests"]
+    p_value: Float[Tensor, " *tests"]
+
+
+def normality(draws: Float[Tensor, "M *tests"], test: Test = "shapiro") -> Normality:
+    """Test, for each column, whether M draws come from some normal distribution.
+
+    Args:
+        draws: M independent draws, at least 20; further dimensions are tests.
+        test: `"shapiro"` (Shapiro & Wilk), `"anderson"` (Anderson & Darling, mean and
+            variance estimated) or `"dagostino"` (D'Agostino & Pearson).
+
+    Returns:
+        Statistics and p-values, of the shape of one draw.
+
+    Raises:
+        InvalidArgument: too few draws, a column that is constant, or an unknown test.
+
+    Example:
+        >>> import torch, stochastic_depth as sd
+        >>> draws = torch.randn(200, 5, generator=sd.gates.stream(0, 0))
+        >>> sd.theory.normality(draws).p_value.shape
+        torch.Size([5])
+
+    References:
+        Hayou & Ayed 2021, section 6 and figure 5, with 200 masks per test. The p-value of
+        the Anderson-Darling statistic is the approximation of D'Agostino & Stephens 1986,
+        Goodness-of-fit techniques, table 4.9.
+    """
+    one_of("test", test, get_args(Test))
+    if len(draws) < FEWEST:
+        raise fail("draws", f"at least {FEWEST} per test", len(draws), "Draw more masks.")
+    values = draws.detach().double().cpu()
+    # Equal numbers may differ in the last digits, after sums in another order.
+    constant = values.std(0) <= 1e-6 * values.abs().amax(0)
+    if constant.any():
+        remedy = "Leave out what no random gate reaches."
+        raise fail("draws", "different from each other", "a constant column", remedy)
+    return Normality(*_run(values, test))
+
+
+def adjust(p_values: Float[Tensor, " *tests"], correction: Correction = "holm") -> Tensor:
+    """Return p-values corrected for their number.
+
+    Args:
+        p_values: of all the tests made, any shape.
+        correction: `"holm"`: rejecting below alpha, the chance of any false rejection is
+            at most alpha. `"benjamini-hochberg"`: at most a share alpha of the rejections
+            is false on average, for independent or positively dependent tests.
+
+    Returns:
+        Corrected p-values, same shape.
+
+    Raises:
+        InvalidArgument: an unknown correction.
+
+    Example:
+        >>> import torch, stochastic_depth as sd
+        >>> sd.theory.adjust(torch.tensor([0.01, 0.04, 0.03]))
+        tensor([0.0300, 0.0600, 0.0600])
+
+    References:
+        Holm 1979, Scandinavian Journal of Statistics 6; Benjamini & Hochberg 1995, Journal
+        of the Royal Statistical Society B 57.
+    """
+    one_of("correction", correction, get_args(Correction))
+    flat = p_values.flatten()
+    order = flat.argsort()
+    rank = torch.arange(len(flat), dtype=flat.dtype, device=flat.device)
+    if correction == "holm":
+        sorted_adjusted = (flat[order] * (len(flat) - rank)).cummax(0).values
+    else:
+        scaled = flat[order] * len(flat) / (rank + 1)
+        sorted_adjusted = scaled.flip(0).cummin(0).values.flip(0)
+    adjusted = torch.empty_like(flat)
+    adjusted[order] = sorted_adjusted.clamp(max=1)
+    return adjusted.reshape(p_values.shape)
+
+
+def _run(values: Tensor, test: Test) -> tuple[Tensor, Tensor]:
+    if test == "anderson":
+        return _anderson_darling(values)
+    from scipy import stats  # heavy, and needed here alone
+
+    run = stats.shapiro if test == "shapiro" else stats.normaltest
+    result = run(values.numpy(), axis=0)
+    return torch.as_tensor(result.statistic), torch.as_tensor(result.pvalue)
+
+
+def _anderson_darling(values: Tensor) -> tuple[Tensor, Tensor]:
+    n = len(values)
+    ordered = ((values - values.mean(0)) / values.std(0)).sort(dim=0).values
+    odd = (2 * torch.arange(1, n + 1) - 1).reshape(-1, *[1] * (values.ndim - 1))
+    tails = torch.special.log_ndtr(ordered) + torch.special.log_ndtr(-ordered.flip(0))
+    statistic = -n - (odd * tails).sum(0) / n
+    return statistic, _anderson_darling_p(statistic * (1 + 0.75 / n + 2.25 / n**2))
+
+
+def _anderson_darling_p(a: Tensor) -> Tensor:
+    """Return the p-value of the statistic corrected for n (D'Agostino & Stephens, table 4.9)."""
+    capped = a.clamp(max=100)  # the last quadratic turns upwards, far beyond any p-value of note
+    p = (1.2937 - 5.709 * capped + 0.0186 * capped**2).exp()
+    p = torch.where(a < 0.6, (0.9177 - 4.279 * a - 1.38 * a**2).exp(), p)
+    p = torch.where(a < 0.34, 1 - (-8.318 + 42.796 * a - 59.938 * a**2).exp(), p)
+    return torch.where(a < 0.2, 1 - (-13.436 + 101.14 * a - 223.73 * a**2).exp(), p)

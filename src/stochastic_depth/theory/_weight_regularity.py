@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .._checks import fail
-from ._slope import Slope, fit_slope
+from ._estimates import Slope, fit_slope
 
 Weights = Float[Tensor, "L *shape"]
 

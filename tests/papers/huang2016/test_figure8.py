@@ -3,7 +3,7 @@ import pytest
 
 from stochastic_depth.experiments import Comparison
 from stochastic_depth.papers._experiment import errors_of
-from stochastic_depth.papers.huang2016 import figure8_depth, figure8_survival
+from stochastic_depth.papers.huang2016 import figure8
 from tests.experiments.records import write_run
 
 COLUMNS = ["depth", "last", "seed", "test_error"]
@@ -16,7 +16,7 @@ def test_linear_is_measured_against_uniform_and_against_constant_depth(tmp_path)
             directory = tmp_path / variant / f"seed-{seed}"
             write_run(directory, variant=variant, seed=seed, last=last)
     comparison = Comparison.read(tmp_path)
-    found = figure8_survival._measurements(comparison)
+    found = figure8._measurements(comparison)
     errors = {variant: errors_of(comparison, variant) for variant in comparison.variants}
     for reference, name in (("uniform 0.5", "uniform"), ("constant", "constant depth")):
         (measured,) = (m for claim, m in found.items() if f"error of {name}" in claim)
@@ -26,7 +26,7 @@ def test_linear_is_measured_against_uniform_and_against_constant_depth(tmp_path)
 
 
 def test_variants_name_what_they_override():
-    variants = figure8_survival.variants(0.2, 0.8)
+    variants = figure8.schedules(0.2, 0.8)
     assert list(variants) == ["constant", "linear 0.2", "uniform 0.2", "linear 0.8", "uniform 0.8"]
     assert variants["uniform 0.2"] == {"depth.schedule": "uniform", "depth.last": 0.2}
 
@@ -38,4 +38,4 @@ def test_the_valley_is_the_fall_of_the_best_survival_from_shallow_to_deep():
         *((20, 0.2, 1, 8.0), (20, 0.8, 1, 9.0), (56, 0.2, 1, 7.0), (56, 0.8, 1, 6.0)),
     ]
     cells = pl.DataFrame(rows, schema=COLUMNS, orient="row")
-    assert figure8_depth._valley(cells) == pytest.approx([0.6, -0.6])
+    assert figure8._valley(cells) == pytest.approx([0.6, -0.6])

@@ -1,7 +1,7 @@
 import pytest
 
 from stochastic_depth.experiments.bench import BenchResult, Row
-from stochastic_depth.papers.huang2016._timing import Timing, rounds, saved, timed, to_ideal
+from stochastic_depth.papers.huang2016.timing import Timing, rounds, saved, timed, to_ideal
 
 RATIOS = (0.74, 0.75, 0.80, 0.76, 0.75)
 ROW = Row("ours", "t", 1.0, to_constant=0.75, to_ideal=1.02, ratios=RATIOS)

@@ -4,11 +4,11 @@ import math
 
 from stochastic_depth.models import weights
 from stochastic_depth.papers import Context
-from stochastic_depth.papers.marion2022 import _by_depth
+from stochastic_depth.papers.marion2022 import by_depth
 
 
 def test_claims_follow_from_the_critical_exponent():
-    claims = _by_depth.claims((2.0, 1.0, 0.5), hurst=1.0, source="s")
+    claims = by_depth.claims((2.0, 1.0, 0.5), hurst=1.0, source="s")
     assert [(claim.expected, claim.relation) for claim in claims] == [
         (-1.0, "="),
         (0.0, "="),
@@ -17,14 +17,14 @@ def test_claims_follow_from_the_critical_exponent():
 
 
 def test_closed_form_of_the_root_mean_square():
-    table = _by_depth.root_mean_square(_by_depth.Settings((0.5,), depths=(100,)))
+    table = by_depth.root_mean_square(by_depth.Settings((0.5,), depths=(100,)))
     expected = 0.5 * math.log10((1 + 1 / 200) ** 100 - 1)
     assert math.isclose(table["exact"][0], expected, rel_tol=1e-12)
 
 
 def test_an_explosion_beyond_the_range_of_numbers_is_noted_and_claims_nothing():
-    settings = _by_depth.Settings((0.0, 1.0), depths=(10, 600), repetitions=3, width=10)
-    outcome = _by_depth.run(weights.gaussian(), "hidden states", settings, Context())
+    settings = by_depth.Settings((0.0, 1.0), depths=(10, 600), repetitions=3, width=10)
+    outcome = by_depth.run(weights.gaussian(), "hidden states", settings, Context())
     assert set(outcome.measurements) == {"exponent in L at beta = 1"}
     assert outcome.notes[0].startswith("beta = 0: explosion: overflow in layer")
     overflowed = outcome.data.filter(beta=0.0, depth=600)

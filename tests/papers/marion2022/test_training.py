@@ -1,47 +1,39 @@
-"""One network trained on images."""
+"""What is made of the trained cells."""
 
-from dataclasses import replace
-
+import polars as pl
 import pytest
-import torch
 
-from stochastic_depth import theory
-from stochastic_depth.papers.marion2022._training import Protocol, _config, pixels, trained
-
-PROTOCOL = Protocol(pixels("digits", 60), depth=16, width=6, epochs=1, batch_size=30)
+from stochastic_depth.papers.marion2022 import training
 
 
-@pytest.mark.parametrize("survival", [None, 0.5])
-@pytest.mark.parametrize("init", ["smooth(0.3)", "fractional(0.8)", "uniform", "brownian"])
-def test_weights_before_and_after(init, survival):
-    network = trained(replace(PROTOCOL, survival=survival), init, beta=1.0, rate=1e-2, seed=3)
-    assert network.before.shape == network.after.shape == (16, 6, 6)
-    # Adam moves each weight by about the rate in each of its two steps.
-    moved = (network.after - network.before).abs()
-    assert 0 < moved.max() <= 0.025
-    assert 0 <= network.accuracy <= 100
-    assert torch.isfinite(torch.tensor(theory.total_variation(network.after)))
+def test_a_cell_keeps_its_best_rate_and_forgets_diverged_runs():
+    columns = ["data", "hurst", "beta", "rate", "seed", "accuracy"]
+    rows = [
+        ("a", 0.5, 0.1, 1e-3, 0, 40.0),
+        ("a", 0.5, 0.1, 1e-3, 1, 60.0),
+        ("a", 0.5, 0.1, 1e-2, 0, None),
+        ("a", 0.5, 0.1, 1e-2, 1, 45.0),
+        ("a", 0.9, 0.1, 1e-3, 0, None),
+    ]
+    best = training._best(pl.DataFrame(rows, schema=columns, orient="row"))
+    assert best["accuracy"].to_list() == [50.0, None]
 
 
-def test_initial_weights_depend_on_the_seed_and_not_on_the_kind_of_depth():
-    first, again = (
-        trained(replace(PROTOCOL, survival=p), "uniform", 1.0, 1e-3, seed=1).before
-        for p in (None, 0.5)
-    )
-    other = trained(PROTOCOL, "uniform", 1.0, 1e-3, seed=2).before
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+def test_regions_are_compared_by_their_distance_from_the_critical_exponent():
+    grid = (0.1, 0.5, 0.9)
+    accuracy = {0.1: 20.0, 0.5: 70.0, 0.9: 60.0}  # of beta, whatever H
+    rows = [("a", h, b, accuracy[b] + h) for h in grid for b in grid]
+    best = pl.DataFrame(rows, schema=["data", "hurst", "beta", "accuracy"], orient="row")
+    measured = training._differences(best)
+    # Near: (0.1, 0.5), (0.5, 0.5), (0.9, 0.9). Below: beta = 0.1 and (0.9, 0.5).
+    near = (70.1 + 70.5 + 60.9) / 3
+    below = (20.1 + 20.5 + 20.9 + 70.9) / 4
+    assert measured[training._difference_to("below")].value == pytest.approx(near - below)
+    assert measured[training._difference_to("above")].value == pytest.approx(near - 60.3)
 
 
-def test_divergence_has_no_weights_and_no_accuracy():
-    network = trained(replace(PROTOCOL, epochs=3), "smooth(0.3)", beta=-2.0, rate=1e4, seed=0)
-    assert network.after is None
-    assert network.accuracy is None
-
-
-def test_the_rate_falls_in_steps():
-    rate = _config(replace(PROTOCOL, epochs=10), "uniform", 1.0, 0.1, 0).learning_rate
-    rates = [rate.at(epoch, 1, 10) for epoch in range(10)]
-    assert rates == pytest.approx([0.1] * 5 + [0.01] * 5)
-    flat = replace(PROTOCOL, epochs=3, decay_every=1000)
-    assert _config(flat, "uniform", 1.0, 0.1, 0).learning_rate.at(2, 1, 3) == 0.1
+def test_cells_on_the_edge_of_the_band_are_near():
+    rows = [("a", h, b, 1.0) for h in (0.5, 0.7) for b in (0.1, 0.3, 0.5, 0.7, 0.9, 1.1)]
+    best = pl.DataFrame(rows, schema=["data", "hurst", "beta", "accuracy"], orient="row")
+    # At 0.5: 0.3, 0.5, 0.7; at 0.7: 0.5, 0.7, 0.9. Below are 1 and 2 cells, above 2 and 1.
+    assert {m.n for m in training._differences(best).values()} == {9}

@@ -1,4 +1,4 @@
-"""A ResNet-50 kept from learning a few thousand pages by heart.
+"""A ResNet-50 kept from memorising a few thousand pages.
 
 The source is the essay "Stochastic Depth — Training a Deep Network That's Sometimes Shallow".
 """

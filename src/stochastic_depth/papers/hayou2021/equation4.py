@@ -1,6 +1,6 @@
 """Equation 4: how good the second-order loss is, and its Gauss-Newton part."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import altair as alt
 import polars as pl
@@ -11,11 +11,9 @@ from torch.nn.functional import mse_loss
 from ... import gates, theory
 from ...models import VanillaResNet
 from ...reports import Figure
-from .._artefact import Artefact, Context, Outcome
-from .._claim import Claim, Measurement
+from .._artefact import Artefact, Claim, Context, Measurement, Outcome
 from ._modes import UNIFORM, law
-from ._regression import Training, regression_data, trained
-from ._shares import mean_over_networks
+from ._regression import Training, at_initialisation, fresh_data
 
 SOURCE = "Hayou & Ayed 2021, equation 4"
 DEPTHS = (10, 100)
@@ -53,9 +51,7 @@ def run(settings: Settings, context: Context) -> Outcome:
     parts = torch.tensor(
         [_gauss_newton_share(seed, settings) for seed in _seeds(settings, context)]
     )
-    found = _measurements(data) | {
-        "Gauss-Newton part of g, tanh network": mean_over_networks(parts)
-    }
+    found = _measurements(data) | {"Gauss-Newton part of g, tanh network": Measurement.of(parts)}
     return Outcome(found, data, _figure(data, settings), NOTES)
 
 
@@ -76,8 +72,8 @@ def _seeds(settings: Settings, context: Context) -> list[int]:
 def _network(
     depth: int, seed: int, settings: Settings
 ) -> list[tuple[int, int, float, str, float, float]]:
-    model = _at_initialisation(depth, seed, settings)
-    x, y = regression_data(settings.inputs, seed + 10_000)
+    model = at_initialisation(depth, settings.training.width, seed)
+    x, y = fresh_data(settings.inputs, seed)
     rows = []
     for budget in BUDGETS:
         bernoulli = law(UNIFORM, depth, budget)
@@ -87,11 +83,6 @@ def _network(
             second = theory.expected_loss(model, x, y, mse_loss, bernoulli, around=around)  # type: ignore[arg-type]
             rows.append((depth, seed, budget, name, second.value - average, excess))
     return rows
-
-
-def _at_initialisation(depth: int, seed: int, settings: Settings) -> VanillaResNet:
-    training = replace(settings.training, depth=depth)
-    return next(trained(training, law(UNIFORM, depth, 0.7), seed))[1]
 
 
 def _expected_loss(
@@ -107,10 +98,10 @@ def _expected_loss(
 
 def _gauss_newton_share(seed: int, settings: Settings) -> float:
     """Return the sum of the Gauss-Newton parts over that of the full g_l, with tanh."""
-    model = _at_initialisation(settings.depths[0], seed, settings)
+    model = at_initialisation(settings.depths[0], settings.training.width, seed)
     for block in model.blocks:
         block.set_submodule("branch.0", nn.Tanh())
-    x, y = regression_data(settings.inputs, seed + 10_000)
+    x, y = fresh_data(settings.inputs, seed)
     part, full = (
         float(theory.regularizer(model, x, y, mse_loss, part=which).sum())
         for which in ("gauss-newton", "full")
@@ -168,7 +159,7 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     return Figure("equation4", "Quality of the second order", caption, caption, chart)
 
 
-ARTEFACT = Artefact(
+equation4 = Artefact(
     name="hayou2021/equation4",
     source=SOURCE,
     claims=(
@@ -186,3 +177,4 @@ ARTEFACT = Artefact(
     },
     run=run,
 )
+"""Equation 4: how good the second-order loss is, and its Gauss-Newton part."""

@@ -13,10 +13,8 @@ from torch.nn.functional import cross_entropy
 from ... import gates
 from ...models import CifarResNet
 from ...reports import Figure
-from .._artefact import Artefact, Context, Outcome
-from .._claim import Claim, Measurement
+from .._artefact import Artefact, Claim, Context, Measurement, Outcome
 from ._modes import UNIFORM, law
-from ._shares import mean_over_networks
 
 SOURCE = "Hayou & Ayed 2021, figure 1b"
 BUDGETS = (0.3, 0.5, 0.7, 0.9)
@@ -103,7 +101,7 @@ def _seconds(step: Step, round_number: int) -> float:
 def _measurements(data: pl.DataFrame) -> dict[str, Measurement]:
     constant = _times(data, "constant depth", 1.0)
     return {
-        f"{kind}, {budget:g}: time of a step, of constant depth": mean_over_networks(
+        f"{kind}, {budget:g}: time of a step, of constant depth": Measurement.of(
             _times(data, kind, budget) / constant.mean()
         )
         for kind in ("dropout", "stochastic depth")
@@ -140,7 +138,7 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     return Figure("figure1b", "Time of training", caption, caption, chart)
 
 
-ARTEFACT = Artefact(
+figure1b = Artefact(
     name="hayou2021/figure1b",
     source=SOURCE,
     claims=(
@@ -166,3 +164,4 @@ ARTEFACT = Artefact(
     },
     run=run,
 )
+"""Figure 1b: stochastic depth shortens training, dropout lengthens it."""

@@ -7,7 +7,7 @@ from .._artefact import Profile
 from .._experiment import Experiment
 
 # What two cores manage: L = 15 blocks, 3,000 images of 16 x 16 pixels. Images are few so that,
-# as in the paper, the network at constant depth comes to know its training images by heart.
+# as in the paper, the network at constant depth memorises its training images.
 CPU: dict[str, Any] = {
     "model.init_args.depth": 32,
     "data.limit": 3000,

@@ -8,8 +8,7 @@ import polars as pl
 
 from ...experiments import Comparison
 from ...reports import Figure
-from .._artefact import Artefact, Context, Outcome, Profile
-from .._claim import Claim, Measurement
+from .._artefact import Artefact, Claim, Context, Measurement, Outcome, Profile
 from .._experiment import (
     CONSTANT,
     STOCHASTIC,
@@ -21,9 +20,16 @@ from .._experiment import (
     remarks,
     trained,
 )
-from . import figure3_cifar10, figure3_cifar100, figure4_svhn
-from ._against_constant import TOLERANCE
 from ._profiles import CPU, profiles
+from .training_curves import (
+    CIFAR10,
+    CIFAR10_PRINTED,
+    CIFAR100,
+    CIFAR100_PRINTED,
+    SVHN,
+    SVHN_PRINTED,
+    TOLERANCE,
+)
 
 SOURCE = "Huang et al. 2016, Table 1 and section 4"
 
@@ -33,9 +39,9 @@ Column = Mapping[Profile, Experiment]
 
 # "+" is the paper's mark of augmented images.
 COLUMNS: Mapping[str, tuple[Column, Mapping[str, float]]] = {
-    "CIFAR-10+": (figure3_cifar10.PROFILES, figure3_cifar10.PRINTED),
-    "CIFAR-100+": (figure3_cifar100.PROFILES, figure3_cifar100.PRINTED),
-    "SVHN": (figure4_svhn.PROFILES, figure4_svhn.PRINTED),
+    "CIFAR-10+": (CIFAR10, CIFAR10_PRINTED),
+    "CIFAR-100+": (CIFAR100, CIFAR100_PRINTED),
+    "SVHN": (SVHN, SVHN_PRINTED),
     "CIFAR-10": (
         profiles("cifar10-plain", "huang2016_cifar10", CPU | PLAIN, paper=PLAIN),
         {CONSTANT: 13.63, STOCHASTIC: 11.66},
@@ -68,7 +74,7 @@ def run(settings: Settings, context: Context) -> Outcome:
         name: trained(settings.columns[name], inside) for name, inside in there.items() if inside
     }
     found = _gaps(comparisons)
-    if settings == ARTEFACT.profiles["paper"]:
+    if settings == table1.profiles["paper"]:
         found |= _errors(comparisons)
     data = _table(comparisons)
     absent = [f"{name} was left out: no {FOLDERS[name]}." for name in there if not there[name]]
@@ -134,7 +140,7 @@ def _settings(profile: Profile) -> Settings:
     return Settings({name: column[profile] for name, (column, _) in COLUMNS.items()})
 
 
-ARTEFACT = Artefact(
+table1 = Artefact(
     name="huang2016/table1",
     source=SOURCE,
     claims=(
@@ -146,9 +152,10 @@ ARTEFACT = Artefact(
         ),
     ),
     profiles={
-        "smoke": Settings({"CIFAR-10+": figure3_cifar10.PROFILES["smoke"]}),
+        "smoke": Settings({"CIFAR-10+": CIFAR10["smoke"]}),
         "cpu": _settings("cpu"),
         "paper": _settings("paper"),
     },
     run=run,
 )
+"""Table 1: test errors on CIFAR-10, CIFAR-100 and SVHN, constant and stochastic depth."""

@@ -13,8 +13,15 @@ from ... import theory
 from ...gates import stream
 from ...models import scaled_states, weights
 from ...reports import Figure
-from .._artefact import Artefact, Context, Outcome
-from .._claim import Claim, Measurement
+from .._artefact import Artefact, Claim, Context, Measurement, Outcome
+from ._limits import (
+    brownian_increments,
+    coarsened,
+    convergence_order,
+    res1_diffusion,
+    solve_ode,
+    solve_sde,
+)
 
 SOURCE = "Marion et al. 2022, section 3"
 STRONG = "strong order, res-1 to the SDE"
@@ -73,12 +80,12 @@ def _sde_errors(
     for chunk in context.track(chunks, f"paths of {steps} steps"):
         generator = stream(context.seed, chunk * steps)
         shape = (min(paths, PATHS_AT_A_TIME), settings.width, settings.width)
-        noise = theory.brownian_increments(steps, shape, generator=generator)
+        noise = brownian_increments(steps, shape, generator=generator)
         hidden = torch.randn(shape[:2], generator=generator)
         hidden /= hidden.norm(dim=-1, keepdim=True)
-        limit = theory.solve_sde(theory.res1_diffusion, hidden, noise)
+        limit = solve_sde(res1_diffusion, hidden, noise)
         for index, depth in enumerate(depths):
-            end = _network(hidden, theory.coarsened(noise, depth))
+            end = _network(hidden, coarsened(noise, depth))
             distances[index].append((end - limit).norm(dim=-1))
             differences[index].append(end.square().sum(-1) - limit.square().sum(-1))
     return [torch.cat(d) for d in distances], [torch.cat(d) for d in differences]
@@ -112,7 +119,7 @@ def _ode_errors(settings: Settings, seed: int) -> list[Tensor]:
         outer, inner = fine[round(t * steps)]
         return torch.relu(h @ inner.mT) @ outer.mT
 
-    limit = theory.solve_ode(field, hidden, steps // 2)
+    limit = solve_ode(field, hidden, steps // 2)
     errors = []
     for depth in settings.depths:
         stride = steps // depth
@@ -131,7 +138,7 @@ def _exact_order(depths: Sequence[int]) -> Measurement:
 
 
 def _order(depths: Sequence[int], errors: Sequence[Tensor]) -> Measurement:
-    order = theory.convergence_order(depths, errors)
+    order = convergence_order(depths, errors)
     return Measurement(order.value, order.standard_error, len(errors[0]))
 
 
@@ -163,7 +170,7 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     return Figure("convergence", "Convergence to the limits of depth", caption, caption, chart)
 
 
-ARTEFACT = Artefact(
+convergence = Artefact(
     name="marion2022/convergence",
     source=SOURCE,
     claims=(
@@ -179,3 +186,4 @@ ARTEFACT = Artefact(
     },
     run=run,
 )
+"""Networks converge to their limits: an SDE for independent weights, an ODE for smooth ones."""

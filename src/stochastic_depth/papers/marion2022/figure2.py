@@ -13,9 +13,8 @@ from torch.distributions import LogNormal
 from ... import theory
 from ...models import depth_scale, weights
 from ...reports import Figure
-from .._artefact import Artefact, Context, Outcome
-from .._claim import Claim, Measurement
-from ._networks import draw_ends, states_and_gradients
+from .._artefact import Artefact, Claim, Context, Measurement, Outcome
+from ._initial_networks import draw_ends, states_and_gradients
 
 SOURCE = "Marion et al. 2022, figure 2"
 QUANTITIES = ("hidden states", "gradients")
@@ -73,10 +72,7 @@ def _measurements(data: pl.DataFrame, settings: Settings) -> dict[str, Measureme
     for quantity in QUANTITIES:
         rows = data.filter(quantity=quantity)
         change = rows["squared_change"].to_numpy()
-        error = float(change.std(ddof=1)) / math.sqrt(len(change))
-        measured[f"mean squared change, {quantity}"] = Measurement(
-            float(change.mean()), error, len(change)
-        )
+        measured[f"mean squared change, {quantity}"] = Measurement.of(change)
         distance = stats.kstest(np.log(rows["squared_norm"].to_numpy()), normal.cdf).statistic
         # Under the limit law itself the distance is about 0.87 / sqrt(n), with a standard
         # deviation of 0.26 / sqrt(n) (the Kolmogorov law).
@@ -147,7 +143,7 @@ def _claims() -> tuple[Claim, ...]:
     return (*means, *distances)
 
 
-ARTEFACT = Artefact(
+figure2 = Artefact(
     name="marion2022/figure2",
     source=SOURCE,
     claims=_claims(),
@@ -158,3 +154,4 @@ ARTEFACT = Artefact(
     },
     run=run,
 )
+"""Figure 2: the laws of the norm ratios at beta = 1/2 do not degenerate with depth."""

@@ -11,11 +11,9 @@ import torch
 from ... import theory
 from ...models import depth_scale, scaled_states, weights
 from ...reports import Figure
-from .._artefact import Artefact, Context, Outcome
-from .._claim import Claim, Measurement
-from ._critical import Sizes, Survival, critical_beta, first_order_exponent, masks
-from ._map import Networks, change_by_beta, crossing
-from ._networks import draw_ends
+from .._artefact import Artefact, Claim, Context, Measurement, Outcome
+from ._initial_networks import Networks, change_by_beta, crossing, draw_ends
+from .critical_exponent import Sizes, Survival, critical_beta, first_order_exponent, masks
 
 SOURCE = "after Marion et al. 2022, with the masks of Huang et al. 2016"
 SURVIVALS = (None, Survival(0.5, "test"), Survival(0.5, "train"))
@@ -67,10 +65,7 @@ def _mean_square(survival: Survival | None, settings: Settings, seed: int) -> Me
         drawn = masks(survival, depth, CHUNK, number)
         states = scaled_states(hidden, layers, depth_scale(0.5, depth), drawn)
         squares.append(theory.relative_change(states).ratio.flatten() ** 2)
-    values = torch.cat(squares)
-    return Measurement(
-        float(values.mean()), float(values.std()) / math.sqrt(len(values)), len(values)
-    )
+    return Measurement.of(torch.cat(squares))
 
 
 def _frontier(survival: Survival | None, settings: Settings, seed: int) -> pl.DataFrame:
@@ -151,7 +146,7 @@ def _claims() -> tuple[Claim, ...]:
     return (*growth, *critical, *finite)
 
 
-ARTEFACT = Artefact(
+stochastic_depth = Artefact(
     name="marion2022/stochastic_depth",
     source=SOURCE,
     claims=_claims(),
@@ -162,3 +157,4 @@ ARTEFACT = Artefact(
     },
     run=run,
 )
+"""Stochastic depth rescales the noise of the limit and leaves the critical exponent."""

@@ -1,0 +1,170 @@
+"""Find an artefact, run it, and write down what came out, where, and with what."""
+
+import ast
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .._checks import nearest
+from .._errors import InvalidArgument
+from .._files import atomic_write
+from .._provenance import hardware, versions
+from ..reports import result_page
+from ._artefact import Artefact, Context, Outcome, Profile
+
+HERE = Path(__file__).parent
+
+
+class _Entry(NamedTuple):
+    module: str
+    title: str
+
+
+def titles() -> dict[str, str]:
+    """Return the title of every artefact, by name; nothing is imported.
+
+    Example:
+        >>> from stochastic_depth import papers
+        >>> "hayou2021/lemma1" in papers.titles()
+        True
+    """
+    return {name: place.title for name, place in _places().items()}
+
+
+def load(name: str) -> Artefact:
+    """Return the artefact `PAPER/NAME`.
+
+    Raises:
+        InvalidArgument: there is none of that name.
+    """
+    places = _places()
+    if name not in places:
+        raise InvalidArgument(
+            f"artefact must be one of those that `sdepth reproduce --list` names; got {name!r}. "
+            f"{nearest(name, places)}".strip()
+        )
+    module = import_module(f".{places[name].module}", __package__)
+    return getattr(module, name.partition("/")[2])
+
+
+@cache
+def _places() -> dict[str, _Entry]:
+    """Return where each artefact is defined, by its name."""
+    found = {
+        f"{path.parent.name}/{variable}": _Entry(f"{path.parent.name}.{path.stem}", title)
+        for path in HERE.glob("*/[!_]*.py")
+        for variable, title in _titled(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    return dict(sorted(found.items()))
+
+
+def _titled(module: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the variables that hold artefacts, in lower case, and the texts below them."""
+    for statement, below in pairwise(module.body):
+        match statement, below:
+            case (
+                ast.Assign(targets=[ast.Name(id=variable)]),
+                ast.Expr(value=ast.Constant(value=str(title))),
+            ) if variable.islower():
+                yield variable, title
+
+
+@dataclass(frozen=True)
+class Result:
+    """A reproduced artefact.
+
+    Attributes:
+        outcome: the numbers and the figure.
+        record: what `result.json` holds.
+    """
+
+    outcome: Outcome
+    record: Mapping[str, Any]
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        """Every claim beside its measurement."""
+        return self.record["claims"]
+
+    @property
+    def failed(self) -> bool:
+        """Whether some claim was measured and did not hold."""
+        return any(claim["holds"] is False for claim in self.claims)
+
+    def page(self) -> str:
+        """Return the page of the result, which needs no network."""
+        name = self.record["artefact"]
+        return result_page(self.record, titles().get(name, name), self.outcome.figure)
+
+    def write(self, directory: str | Path) -> None:
+        """Write `result.json`, `data.parquet`, `figure.{html,svg,png}` and `report.html`.
+
+        Each file is written whole or not at all; `result.json` comes last, so that where
+        it is, the others are.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        figure = self.outcome.figure
+        text = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
+        contents = {
+            "data.parquet": _parquet(self.outcome),
+            "figure.html": figure.html().encode(),
+            "figure.svg": figure.svg().encode(),
+            "figure.png": figure.png(),
+            "report.html": self.page().encode(),
+            "result.json": f"{text}\n".encode(),
+        }
+        for name, content in contents.items():
+            with atomic_write(directory / name) as file:
+                file.write(content)
+
+
+def reproduce(
+    artefact: Artefact, profile: Profile = "cpu", context: Context | None = None
+) -> Result:
+    """Run an artefact and judge its claims.
+
+    Args:
+        artefact: what to reproduce, see `load`.
+        profile: at which size.
+        context: seed and progress; seed 0 and none by default.
+
+    Raises:
+        InvalidArgument: the artefact has no such profile.
+
+    Example:
+        >>> from stochastic_depth import papers
+        >>> result = papers.reproduce(papers.load("hayou2021/lemma1"), "smoke")
+        >>> result.failed
+        False
+    """
+    context = Context() if context is None else context
+    settings = artefact.settings(profile)
+    start = time.perf_counter()
+    outcome = artefact.run(settings, context)
+    record = {
+        "artefact": artefact.name,
+        "source": artefact.source,
+        "profile": profile,
+        "settings": asdict(settings),
+        "seed": context.seed,
+        "seconds": round(time.perf_counter() - start, 3),
+        "hardware": hardware(),
+        "versions": versions("numpy", "scipy"),
+        "claims": artefact.judged(outcome, profile),
+        "notes": list(outcome.notes),
+    }
+    return Result(outcome, record)
+
+
+def _parquet(outcome: Outcome) -> bytes:
+    buffer = io.BytesIO()
+    outcome.data.write_parquet(buffer)
+    return buffer.getvalue()

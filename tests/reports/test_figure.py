@@ -1,0 +1,64 @@
+"""Figures: every one of them is there once, and can be rendered."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from stochastic_depth.experiments import Comparison
+from stochastic_depth.reports import figures
+from tests.experiments.records import write_run
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_every_figure_is_there_once(runs: Comparison) -> None:
+    names = [figure.name for figure in figures(runs)]
+    assert len(set(names)) == len(names)
+    assert set(names) == {
+        "seeds",
+        "test_error",
+        "train_error",
+        "validation_error",
+        "test_loss",
+        "train_loss",
+        "passes-stochastic",
+        "gates-stochastic",
+        "depth",
+        "survival",
+        "timing",
+        "gradient",
+    }
+
+
+def test_every_figure_renders_on_the_page_and_alone(runs: Comparison, tmp_path: Path) -> None:
+    for drawn in figures(runs):
+        still = ElementTree.fromstring(drawn.still())  # noqa: S314  # our own drawing
+        assert still.tag.endswith("svg")
+        assert "var(--" in drawn.still()
+        assert 'opacity="0"' not in drawn.still()  # nothing that only a pointer would show
+        svg, png = drawn.save(tmp_path)
+        assert drawn.title in svg.read_text()
+        assert "var(--" not in svg.read_text()
+        assert png.read_bytes().startswith(PNG)
+        assert drawn.caption
+        assert drawn.description
+
+
+def test_every_vertical_axis_names_its_quantity(runs: Comparison) -> None:
+    for drawn in figures(runs):
+        text = drawn.svg()
+        titles = [node for node in text.split("<") if 'class="mark-text role-axis-title' in node]
+        assert len(titles) >= 2, drawn.name
+
+
+def test_constant_depth_alone_has_no_figures_of_random_depth(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", variant="constant", last=1.0)
+    names = {figure.name for figure in figures(Comparison.read(tmp_path))}
+    assert not names & {"gates-constant", "passes-constant", "depth", "survival"}
+    assert "test_error" in names
+
+
+def test_a_run_without_epochs_has_no_figures(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", status="running")
+    (directory / "metrics.csv").unlink()
+    (directory / "gates.npy").unlink()
+    assert figures(Comparison.read(directory)) == []
