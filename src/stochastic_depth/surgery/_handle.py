@@ -105,20 +105,24 @@ class Handle:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on with the same gates."""
-        return {"seed": self.seed, "step": self.step, "survival": self.survival.clone()}
+        per = self._controller.options.per
+        return {"seed": self.seed, "step": self.step, "per": per, "law": self.law.state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.
 
         Raises:
-            InvalidArgument: an entry is missing or out of range, or of another model.
+            InvalidArgument: an entry is missing or out of range, or of another model, another
+                law, another rescaling or another `per`.
         """
-        missing = {"seed", "step", "survival"} - state.keys()
+        missing = {"seed", "step", "per", "law"} - state.keys()
         if missing:
             raise fail("state", "one of Handle.state_dict()", f"no {', '.join(sorted(missing))}")
         seed = count("seed", state["seed"], least=0)
         step = count("step", state["step"], least=0)
-        self.survival = state["survival"]
+        if state["per"] != (per := self._controller.options.per):
+            raise fail("state", f"of gates per {per}", f"gates per {state['per']}")
+        self.law = self.law.with_state(state["law"])
         self._controller.seed, self._controller.step = seed, step
 
     def remove(self) -> None:

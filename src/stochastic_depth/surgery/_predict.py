@@ -1,7 +1,6 @@
 """Predict by many subnetworks, and say how far they agree."""
 
 from dataclasses import dataclass
-
 from typing import Any
 
 import torch
@@ -98,7 +97,7 @@ def predict(
     """
     law = law or _law_of(model)
     count("draws", draws, least=2)
-    generator = stream(count("seed", seed, least=0), 0)
+    generator = stream(count("seed", seed, least=0), 0, purpose="predict")
     f = gated(model, example=example)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
