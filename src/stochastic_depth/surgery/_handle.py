@@ -9,8 +9,10 @@ from .._checks import count, fail, probabilities, same_length
 from .._errors import InvalidArgument, Unsupported
 from .._typing import Gates, Probabilities
 from ..gates import Bernoulli, FixedDepth, Law
-from .following import Block
-from .running import CONTROLLER, Controller, compile_branches, uninstall
+from ._controller import Controller
+from ._gated import CONTROLLER
+from ._install import compile_branches, uninstall
+from .finding import Block
 
 
 class Handle:
@@ -58,11 +60,9 @@ class Handle:
         return self.law.survival
 
     @survival.setter
-    def survival(self, p: Tensor | Iterable[float] | float) -> None:
+    def survival(self, p: Tensor | Iterable[float]) -> None:
         if not isinstance(self.law, Bernoulli | FixedDepth):
             raise Unsupported(f"{self.law} has no probabilities to set; set handle.law instead.")
-        if isinstance(p, int | float) or (isinstance(p, Tensor) and p.ndim == 0):
-            p = [float(p)] * len(self.blocks)
         vector = same_length("survival", probabilities("survival", p), len(self.blocks)).clone()
         for block in self.blocks:
             if not block.droppable:
@@ -86,14 +86,8 @@ class Handle:
 
     @property
     def seed(self) -> int:
-        """Seed of the stream of gates. May be set: a copy that trains beside its original
-        draws the same gates until it has a seed of its own.
-        """
+        """Seed of the stream of gates."""
         return self._controller.seed
-
-    @seed.setter
-    def seed(self, seed: int) -> None:
-        self._controller.seed = count("seed", seed, least=0)
 
     def compile(self, **options: Any) -> None:
         """Compile each residual branch; gates stay outside, and no draw makes a new graph.
@@ -105,24 +99,20 @@ class Handle:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on with the same gates."""
-        per = self._controller.options.per
-        return {"seed": self.seed, "step": self.step, "per": per, "law": self.law.state()}
+        return {"seed": self.seed, "step": self.step, "survival": self.survival.clone()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.
 
         Raises:
-            InvalidArgument: an entry is missing or out of range, or of another model, another
-                law, another rescaling or another `per`.
+            InvalidArgument: an entry is missing or out of range, or of another model.
         """
-        missing = {"seed", "step", "per", "law"} - state.keys()
+        missing = {"seed", "step", "survival"} - state.keys()
         if missing:
             raise fail("state", "one of Handle.state_dict()", f"no {', '.join(sorted(missing))}")
         seed = count("seed", state["seed"], least=0)
         step = count("step", state["step"], least=0)
-        if state["per"] != (per := self._controller.options.per):
-            raise fail("state", f"of gates per {per}", f"gates per {state['per']}")
-        self.law = self.law.with_state(state["law"])
+        self.survival = state["survival"]
         self._controller.seed, self._controller.step = seed, step
 
     def remove(self) -> None:
