@@ -1,5 +1,7 @@
 """The handle: looking at stochastic depth, changing it, saving it."""
 
+import copy
+
 import pytest
 import torch
 
@@ -115,3 +117,27 @@ def test_removal_after_another_wrapper_is_refused(model, handle):
     with pytest.raises(sd.Unsupported, match="Wrapped was wrapped after stochastic depth"):
         handle.remove()
     assert handle.step == 0
+
+
+def test_a_copy_can_have_a_seed_of_its_own(model, handle):
+    x = images("torchvision-resnet")
+    teacher = copy.deepcopy(model)
+    other = sd.surgery.handle(teacher)
+    model(x), teacher(x)
+    assert torch.equal(handle.gates, other.gates)
+    other.seed = 8
+    seen = []
+    for _ in range(8):
+        model(x), teacher(x)
+        seen.append(torch.equal(handle.gates, other.gates))
+        generator = sd.gates.stream(8, other.step - 1)
+        assert torch.equal(other.gates, other.law.sample(generator=generator))
+    assert not all(seen)
+    assert handle.seed == 7
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_a_bad_seed_changes_nothing(handle, seed):
+    with pytest.raises(sd.InvalidArgument, match="seed must be"):
+        handle.seed = seed
+    assert handle.seed == 7

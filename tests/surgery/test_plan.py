@@ -114,3 +114,31 @@ def test_it_can_be_written_as_json():
 def test_nothing_to_drop_is_said():
     with pytest.raises(sd.NothingToDrop, match="nothing, it has no module with children"):
         sd.plan(nn.Linear(2, 2), sd.schedules.uniform(0.5))
+
+
+class Normalised(nn.Module):
+    """A block whose branch counts no operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return x + self.norm(x)
+
+
+def test_blocks_that_count_no_operations_weigh_the_same():
+    model = nn.Sequential(nn.Linear(4, 4), Normalised(), Normalised())
+    shown = sd.plan(model, sd.schedules.fixed([0.2, 0.6]), example=torch.randn(3, 4))
+    assert [block.cost for block in shown.blocks] == [0, 0]
+    assert shown.cost_share.tolist() == [0.5, 0.5]
+    assert shown.live_share == pytest.approx(0.4)
+    assert "live share 0.400" in str(shown)
+
+
+def test_probabilities_for_a_model_that_has_gates_are_refused_whatever_they_are():
+    model = NETWORKS["own-vanilla"]()
+    sd.apply(model, sd.schedules.uniform(0.6))
+    for survival in (torch.full((4,), 0.5), [0.5] * 4):
+        with pytest.raises(sd.InvalidArgument, match="survival must be left out for a model"):
+            sd.plan(model, survival)

@@ -29,7 +29,7 @@ class Handle:
         law: the law of the gates. May be set.
         gates: gates of the last training forward, shape (L,) or (L, N); None before it.
         step: number of training forwards so far, and of the next draw. May be set.
-        seed: of the stream of gates.
+        seed: of the stream of gates. May be set.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -86,8 +86,16 @@ class Handle:
 
     @property
     def seed(self) -> int:
-        """Seed of the stream of gates."""
+        """Seed of the stream of gates.
+
+        May be set: a copy that trains beside its original draws the same gates until it has a
+        seed of its own.
+        """
         return self._controller.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._controller.seed = count("seed", seed, least=0)
 
     def compile(self, **options: Any) -> None:
         """Compile each residual branch; gates stay outside, and no draw makes a new graph.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .._checks import fail
@@ -38,6 +39,8 @@ class Plan:
     def cost_share(self) -> Costs:
         """Cost of each block as a share of all blocks, shape (L,)."""
         costs = self.survival.new_tensor([block.cost for block in self.blocks])
+        if not bool(costs.any()):  # nothing that is counted: all weigh the same
+            costs = torch.ones_like(costs)
         return costs / costs.sum()
 
     @property
@@ -166,7 +169,8 @@ def plan(
     if controller is not None:
         if survival is not None or budget is not None:
             remedy = "Set handle.survival, or call handle.remove() and plan again."
-            raise fail("survival", "left out for a model that has it", survival or budget, remedy)
+            given = budget if survival is None else survival
+            raise fail("survival", "left out for a model that has it", repr(given), remedy)
         p = controller.law.survival
         return Plan(name, controller.blocks, p, p, controller.anatomy.share)
     require_plain(model)
