@@ -6,20 +6,16 @@ from torch.nn.functional import log_softmax
 
 import stochastic_depth as sd
 from stochastic_depth.training import prepare, train
-from stochastic_depth.training._checkpoint_io import read
-from stochastic_depth.training._fit import training_batches
-from stochastic_depth.training.callbacks import Checkpoints
+from stochastic_depth.training._checkpoint import read
+from stochastic_depth.training._loop import Training, training_batches
 
 DECAY = 0.6
 
 
 def states(run) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Return the weights and their average, from the last checkpoint."""
-    state = read(run / "checkpoints" / "last.ckpt")["state_dict"]
-    return tuple(
-        {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        for prefix in ("model.", "average.module.")
-    )
+    state = read(run / "checkpoints" / "last.ckpt")
+    return state["model"], state["average"]
 
 
 def smoothed(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
@@ -94,17 +90,17 @@ def test_a_resumed_run_has_the_same_average(config, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
-    save = Checkpoints.on_train_epoch_end
+    end = Training._end_of_epoch
 
-    def killed(self, trainer, module):
-        save(self, trainer, module)
-        if trainer.current_epoch == 1:
+    def killed(self, epoch, leaving):
+        end(self, epoch, leaving)
+        if epoch == 1:
             raise Killed
 
-    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", killed)
+    monkeypatch.setattr(Training, "_end_of_epoch", killed)
     with pytest.raises(Killed):
         train(settings, tmp_path / "halves", progress=False)
-    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save)
+    monkeypatch.setattr(Training, "_end_of_epoch", end)
     train(settings, tmp_path / "halves", progress=False)
     for whole, resumed in zip(states(tmp_path / "whole"), states(tmp_path / "halves"), strict=True):
         assert whole

@@ -5,7 +5,7 @@ import torch
 
 from stochastic_depth import InvalidArgument, RunDirectoryInUse, TrainingDiverged
 from stochastic_depth.training import train
-from stochastic_depth.training._checkpoint_io import read
+from stochastic_depth.training._checkpoint import read
 
 # Two epochs go well; then the rate is absurd.
 DIVERGING = {
@@ -20,11 +20,11 @@ DIVERGING = {
 def test_a_diverging_run_keeps_its_last_good_checkpoint(every_steps, config, run):
     with pytest.raises(TrainingDiverged, match=r"must stay finite; .* Lower learning_rate.initial"):
         train(config(**DIVERGING, checkpoint_every_steps=every_steps), run, progress=False)
-    step = read(run / "checkpoints" / "last.ckpt")["global_step"]
+    step = read(run / "checkpoints" / "last.ckpt")["step"]
     assert step == 8 if every_steps is None else 8 <= step < 12
     for path in (run / "checkpoints").glob("*.ckpt"):
         state = read(path)
-        assert all(torch.isfinite(tensor).all() for tensor in state["state_dict"].values())
+        assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "failed"
     assert "must stay finite" in record["error"]
@@ -35,7 +35,7 @@ def test_a_failed_run_goes_on_from_its_checkpoint_and_fails_again(config, run):
     for _ in range(2):
         with pytest.raises(TrainingDiverged, match="must stay finite"):
             train(config(**DIVERGING), run, progress=False)
-    assert read(run / "checkpoints" / "last.ckpt")["global_step"] == 8
+    assert read(run / "checkpoints" / "last.ckpt")["step"] == 8
 
 
 @pytest.mark.parametrize(

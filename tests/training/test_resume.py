@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from stochastic_depth import CheckpointError
-from stochastic_depth.training import train
-from stochastic_depth.training._checkpoint_io import AtomicCheckpointIO, read
-from stochastic_depth.training.callbacks import Recorder
+from stochastic_depth.training import _checkpoint, train
+from stochastic_depth.training._checkpoint import read
+from stochastic_depth.training._measure import Measurements
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 
@@ -34,7 +34,7 @@ def outcome(run: Path) -> tuple[dict, list, bytes]:
     table = [{name: row[name] for name in row if name != "seconds"} for row in rows]
     within = run / "evaluations.csv"
     summary = json.loads((run / "run.json").read_text())["summary"] | {"seconds": None}
-    return state["state_dict"], [table, within.exists() and within.read_text(), summary], gates(run)
+    return state["model"], [table, within.exists() and within.read_text(), summary], gates(run)
 
 
 def gates(run: Path) -> bytes:
@@ -53,15 +53,15 @@ def assert_same_outcome(run: Path, reference: Path) -> None:
 
 
 def stop_after_checkpoint(monkeypatch, number: int) -> None:
-    save, saved = AtomicCheckpointIO.save_checkpoint, []
+    write, saved = _checkpoint.write, []
 
-    def save_and_stop(self, checkpoint, path, storage_options=None):
-        save(self, checkpoint, path)
-        saved.append(Path(path).name == "last.ckpt")
+    def write_and_stop(state, path):
+        write(state, path)
+        saved.append(path.name == "last.ckpt")
         if sum(saved) == number:
             raise Stopped("after a checkpoint")
 
-    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", save_and_stop)
+    monkeypatch.setattr(_checkpoint, "write", write_and_stop)
 
 
 CADENCES = {
@@ -180,7 +180,7 @@ def test_sigterm_finishes_the_step_and_writes_a_checkpoint(config, tmp_path):
     os.kill(process.pid, signal.SIGTERM)
     process.join(60)
     assert process.exitcode == 128 + signal.SIGTERM
-    assert 0 < read(run / "checkpoints" / "last.ckpt")["global_step"] < 160
+    assert 0 < read(run / "checkpoints" / "last.ckpt")["step"] < 160
     train(settings, run, progress=False)
     train(settings, tmp_path / "reference", progress=False)
     assert_same_outcome(run, tmp_path / "reference")
@@ -188,15 +188,15 @@ def test_sigterm_finishes_the_step_and_writes_a_checkpoint(config, tmp_path):
 
 def test_ctrl_c_is_handed_on_and_the_run_can_be_resumed(config, tmp_path, monkeypatch):
     settings, run = config(), tmp_path / "interrupted"
-    handler, record = signal.getsignal(signal.SIGINT), Recorder.on_train_batch_end
+    handler, add = signal.getsignal(signal.SIGINT), Measurements.add
 
-    def interrupted(self, trainer, *arguments):
-        record(self, trainer, *arguments)
-        if trainer.global_step == 7:
+    def interrupted(self, step, *arguments):
+        add(self, step, *arguments)
+        if step == 6:
             raise KeyboardInterrupt("pressed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "on_train_batch_end", interrupted)
+        patch.setattr(Measurements, "add", interrupted)
         with pytest.raises(KeyboardInterrupt, match="pressed"):
             train(settings, run, progress=False)
     assert signal.getsignal(signal.SIGINT) is handler
@@ -240,10 +240,10 @@ def test_a_damaged_checkpoint_does_not_take_the_place_of_a_good_one(config, run,
             stop_after_checkpoint(patch, number)
             with pytest.raises(Stopped, match="after a checkpoint"):
                 train(settings, run, progress=False)
-        assert read(last.with_name("previous.ckpt"))["global_step"] < 12
+        assert read(last.with_name("previous.ckpt"))["step"] < 12
         last.write_bytes(last.read_bytes()[:1000])
     train(settings, run, progress=False)
-    assert read(last)["global_step"] == 16
+    assert read(last)["step"] == 16
 
 
 def test_only_damaged_checkpoints(config, run, monkeypatch):

@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import stochastic_depth as sd
 from stochastic_depth.training import load, prepare, train
-from stochastic_depth.training._checkpoint_io import read
-from stochastic_depth.training._fit import training_batches
-from stochastic_depth.training._history import COLUMNS
+from stochastic_depth.training._checkpoint import read
+from stochastic_depth.training._loop import training_batches
 from stochastic_depth.training.data import ImageSet
+from stochastic_depth.training.record import COLUMNS
 
 
 def rows(run: Path, table: str = "metrics.csv") -> list[dict[str, str]]:
@@ -24,8 +24,7 @@ def rows(run: Path, table: str = "metrics.csv") -> list[dict[str, str]]:
 
 
 def weights(run: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
-    state = read(run / "checkpoints" / name)["state_dict"]
-    return {key.removeprefix("model."): value for key, value in state.items()}
+    return read(run / "checkpoints" / name)["model"]
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -101,7 +100,7 @@ def test_rows(dropped_grads, config, run):
     settings = config(depth__dropped_grads=dropped_grads)
     train(settings, run, progress=False)
     table, (_, gates, gradients) = rows(run), bare_loop(settings)
-    assert tuple(table[0]) == COLUMNS
+    assert tuple(table[0]) == tuple(COLUMNS)
     assert [(row["epoch"], row["step"]) for row in table] == [
         ("1", "4"), ("2", "8"), ("3", "12"), ("4", "16"),
     ]  # fmt: skip
@@ -193,7 +192,7 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_error(config, run):
     assert summary["best_epoch"] == int(best["epoch"])
     assert summary["best_validation_error"] == float(best["validation_error"])
     assert summary["test_error_at_best"] == float(best["test_error"])
-    assert read(run / "checkpoints" / "best.ckpt")["global_step"] == int(best["step"])
+    assert read(run / "checkpoints" / "best.ckpt")["step"] == int(best["step"])
 
 
 def test_without_validation_images_nothing_is_best(config, run):
@@ -255,7 +254,7 @@ def test_evaluation_within_an_epoch(config, run):
     assert [row["test_error"] != "" for row in rows(run)] == [True, True, True, True]
     best = min(table, key=lambda row: float(row["validation_error"]))
     assert record["summary"]["test_error_at_best"] == float(best["test_error"])
-    assert read(run / "checkpoints" / "best.ckpt")["global_step"] == int(best["step"])
+    assert read(run / "checkpoints" / "best.ckpt")["step"] == int(best["step"])
 
 
 def test_dropped_blocks_move_only_under_zero_gradients(config, tmp_path):

@@ -1,7 +1,6 @@
 import csv
 
-from stochastic_depth.training._history import COLUMNS, Evaluation, History
-from stochastic_depth.training._running_mean import Score
+from stochastic_depth.training.record import COLUMNS, Evaluation, History, Score
 
 SPECIFIED = (
     "epoch,step,lr,train_loss,train_error,validation_loss,validation_error,test_loss,test_error,"

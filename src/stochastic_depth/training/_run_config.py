@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from .._checks import count, fail, interval, one_of
 from ._component import Component
-from ._depth import DepthConfig
+from ._depth_config import DepthConfig
 from ._learning_rate import LearningRateConfig
 from .data import DataConfig
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stochastic_depth import CheckpointError
-from stochastic_depth.training._checkpoint_io import AtomicCheckpointIO, newest, read
+from stochastic_depth.training._checkpoint import newest, read, write
 
 STATE = {"weights": torch.arange(300.0), "rows": [{"loss": 0.5, "name": "a"}], "step": 7}
 
@@ -14,14 +14,14 @@ STATE = {"weights": torch.arange(300.0), "rows": [{"loss": 0.5, "name": "a"}], "
 def checkpoints(tmp_path):
     """Two checkpoints in a row, of steps 1 and 2."""
     for step in (1, 2):
-        AtomicCheckpointIO().save_checkpoint(STATE | {"step": step}, tmp_path / "last.ckpt")
+        write(STATE | {"step": step}, tmp_path / "last.ckpt")
     return tmp_path
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
     path = tmp_path / "new" / "best.ckpt"
-    AtomicCheckpointIO().save_checkpoint(STATE, path)
-    state = AtomicCheckpointIO().load_checkpoint(path)
+    write(STATE, path)
+    state = read(path)
     assert torch.equal(state.pop("weights"), STATE["weights"])
     assert state == {"rows": STATE["rows"], "step": 7}
 
@@ -38,7 +38,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_so(checkpoints, monkeypatch)
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(CheckpointError, match=r"cannot be written .*No space left on device\)"):
-        AtomicCheckpointIO().save_checkpoint(STATE, checkpoints / "last.ckpt")
+        write(STATE, checkpoints / "last.ckpt")
     assert read(checkpoints / "last.ckpt")["step"] == 2
     assert sorted(path.name for path in checkpoints.iterdir()) == ["last.ckpt", "previous.ckpt"]
 
@@ -46,7 +46,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_so(checkpoints, monkeypatch)
 def test_no_alteration_goes_unnoticed(tmp_path):
     """Bits of every 37th byte are flipped, one byte at a time."""
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint(STATE, path)
+    write(STATE, path)
     whole, refused = path.read_bytes(), 0
     for place in range(0, len(whole), 37):
         altered = bytearray(whole)
@@ -65,7 +65,7 @@ def test_no_alteration_goes_unnoticed(tmp_path):
 @pytest.mark.parametrize("size", [0, 1, 100, 2000, -1])
 def test_truncation(size, tmp_path):
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint(STATE, path)
+    write(STATE, path)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(CheckpointError, match=r"last.ckpt is damaged \("):
         read(path)

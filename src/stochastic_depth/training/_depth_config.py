@@ -5,17 +5,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from .. import budgets, curricula, gates, schedules
 from .._checks import count, fail, one_of, probability
 from .._typing import Mask, Probabilities
+from ..schedules._depth import LinearRule
+from ..surgery import Handle
 from ._component import Component
 
 ScheduleName = Literal["uniform", "linear", "power", "cosine", "fixed", "sense", "auto"]
-LinearRule = Literal["huang", "linspace", "offset"]
 CURRICULA = ("constant", "warmup", "progressive", "early", "late", "piecewise")
 LawName = Literal["bernoulli", "fixed-depth"]
+
+Moving = Callable[[float], Tensor | float] | float
+"""Progress in [0, 1] -> survival probabilities (L,), or one for all blocks; or that one."""
 
 # Which choice each of the further arguments belongs to.
 BELONGS = {
@@ -228,3 +233,16 @@ class DepthConfig:
         if self.schedule == "power":
             return partial(schedules.power, exponent=self.exponent or 0.0)
         return schedules.uniform if self.chosen == "uniform" else schedules.cosine
+
+
+def set_survival(handle: Handle, curriculum: Moving, progress: float) -> None:
+    """Set the probabilities of a model to those of a curriculum.
+
+    Args:
+        handle: of the model.
+        curriculum: anything that gives probabilities, or one for all blocks.
+        progress: share of training that is done; beyond 1 it counts as 1.
+    """
+    p = curriculum(min(1.0, progress)) if callable(curriculum) else curriculum
+    vector = torch.as_tensor(p, dtype=torch.float64)
+    handle.survival = vector.expand(len(handle.blocks)) if vector.ndim == 0 else vector

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from .._errors import RunDirectoryInUse
 from .._files import leftovers, write_text
-from ._config import RunConfig
+from ._run_config import RunConfig
 
 LOCK = ".lock"
 
@@ -26,6 +26,7 @@ class RunDirectory:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
+        self.gates = self.path / "gates.npy"
 
     def holds(self, config: RunConfig) -> bool:
         """Return whether a run of `config` was begun here; if not, one may be.

@@ -7,8 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import stochastic_depth as sd
-from stochastic_depth.training._alternatives import alternatives
-from stochastic_depth.training._sensitivities import mean_sensitivities
+from stochastic_depth.training._sense import alternatives, mean_sensitivities
 
 
 def network():

@@ -6,10 +6,10 @@ import torch
 
 import stochastic_depth as sd
 from stochastic_depth.training import SenseMode, prepare, train
-from stochastic_depth.training._checkpoint_io import read
+from stochastic_depth.training._checkpoint import read
 from stochastic_depth.training._prepare import sensing_batches
 from stochastic_depth.training._restore import restore
-from stochastic_depth.training._sensitivities import mean_sensitivities
+from stochastic_depth.training._sense import mean_sensitivities
 from tests.training.test_train import rows
 
 SENSE = {
@@ -24,7 +24,7 @@ SENSE = {
 def test_the_schedule_is_refitted_to_the_network_as_it_is(config, run):
     settings = config(**SENSE)
     train(settings, run, progress=False)
-    state = read(run / "checkpoints/last.ckpt")["callbacks"]["SenseMode"]
+    state = read(run / "checkpoints/last.ckpt")["sense"]
     assert state["steps"] == [0, 3, 6]
     first, second, third = state["estimates"]
     assert torch.equal(first, prepare(settings).survival)
@@ -58,7 +58,7 @@ def test_the_estimate_is_that_of_the_weights_of_that_step(config, run):
     expected = sd.budgets.sense(mean_sensitivities(model, batches), 0.4)
     two = run.with_name("two")
     train(settings, two, progress=False)
-    estimates = read(two / "checkpoints/last.ckpt")["callbacks"]["SenseMode"]["estimates"]
+    estimates = read(two / "checkpoints/last.ckpt")["sense"]["estimates"]
     assert torch.equal(estimates[1], expected)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from stochastic_depth import RunDirectoryInUse
-from stochastic_depth.training._directory import RunDirectory
+from stochastic_depth.training._run_directory import RunDirectory
 
 
 def test_a_new_directory_gets_the_configuration(config, run):

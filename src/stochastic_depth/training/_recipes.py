@@ -17,7 +17,7 @@ from torch import nn, optim
 from .._arguments import new_parser, parse
 from .._checks import fail, nearest
 from ._component import Component
-from ._config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
+from ._run_config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
 
 RECIPES = Path(str(files(__package__) / "recipes"))
 # Arguments that the data and the schedule of the run fill in.

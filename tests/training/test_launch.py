@@ -4,6 +4,7 @@ import csv
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import time
@@ -14,10 +15,10 @@ import torch
 from torch import nn
 
 import stochastic_depth as sd
-from stochastic_depth import InvalidArgument, ProcessLost
+from stochastic_depth import InvalidArgument, ProcessLost, TrainingDiverged
 from stochastic_depth.training import RunConfig, load, train
-from stochastic_depth.training._checkpoint_io import read
-from stochastic_depth.training._processes import Place, lost, must_launch
+from stochastic_depth.training._checkpoint import read
+from stochastic_depth.training._launch import Ending, Place, launch, must_launch
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["stochastic_depth.training._train"])
@@ -83,6 +84,12 @@ def end(processes: list) -> list[int]:
     return [process.exitcode for process in processes]
 
 
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 def trained(config: RunConfig, run: Path) -> Path:
     if config.processes == 1:
         train(config, run, progress=False)
@@ -92,7 +99,7 @@ def trained(config: RunConfig, run: Path) -> Path:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return read(run / "checkpoints" / "last.ckpt")["state_dict"]
+    return read(run / "checkpoints" / "last.ckpt")["model"]
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -131,26 +138,6 @@ def test_a_divided_batch_trains_as_the_whole_one(name, alone, tmp_path):
     assert_as_one(trained(settings(**changes), tmp_path / "divided"), reference)
 
 
-def test_gates_of_skipped_blocks_are_not_sent(tmp_path):
-    sent, ran = {}, {}
-    for name, changes in {
-        "constant": {"depth__enabled": False},
-        "shared": {},
-        "independent": {"depth__ranks": "independent"},
-    }.items():
-        run = trained(settings(processes=2, epochs=4, **changes), tmp_path / name)
-        record = json.loads((run / "run.json").read_text())
-        sent[name], ran[name] = record["summary"]["bytes_sent"], record["summary"]["realised_depth"]
-    parameters = list(WithoutBatchStatistics(10).net.parameters())
-    everything = sum(weight.numel() for weight in parameters)
-    blocks = sum(w.numel() for w in WithoutBatchStatistics(10).net.blocks.parameters())
-    steps = 20
-    assert sent["constant"] == 8 * steps * everything
-    expected = everything - blocks + blocks * ran["shared"] / 8
-    assert sent["shared"] == pytest.approx(8 * steps * expected, rel=1e-3)
-    assert sent["shared"] < sent["independent"] < sent["constant"]
-
-
 def test_new_gates_for_each_part(tmp_path):
     run = trained(settings(accumulate=3, accumulated_gates="new", epochs=4), tmp_path / "new")
     import numpy as np
@@ -166,7 +153,7 @@ def test_resumed_with_another_number_of_processes(alone, tmp_path, monkeypatch):
     processes = start(settings(processes=2, checkpoint_every_steps=3), run)
     _kill_after_checkpoint(run, processes, rank=0)
     resumed = settings(checkpoint_every_steps=3)
-    assert read(run / "checkpoints" / "last.ckpt")["global_step"] < 10
+    assert read(run / "checkpoints" / "last.ckpt")["step"] < 10
     train(resumed, run, progress=False)
     assert_as_one(run, alone)
 
@@ -185,11 +172,34 @@ def test_a_process_is_killed(rank, alone, tmp_path):
     assert_as_one(run, alone)
 
 
+@pytest.mark.parametrize("told", [(0,), (1,), (0, 1)])
+def test_sigterm_ends_all_processes_with_a_checkpoint(told, tmp_path):
+    run = tmp_path / "run"
+    config = settings(processes=2, epochs=400, evaluate_every=400, checkpoint_every=400)
+    processes = start(config, run)
+    _wait_for(run / "metrics.csv")
+    for rank in told:
+        os.kill(processes[rank].pid, signal.SIGTERM)
+    assert end(processes) == [128 + signal.SIGTERM] * 2
+    last = read(run / "checkpoints" / "last.ckpt")
+    assert 0 < last["step"] < 2000
+    assert len(last["random"]) == 2
+    assert json.loads((run / "run.json").read_text())["status"] == "running"
+
+
+def test_a_run_that_was_terminated_goes_on_as_if_nothing_had_happened(tmp_path):
+    config = settings(processes=2, epochs=40, evaluate_every=40, checkpoint_every=40)
+    run, processes = tmp_path / "run", start(config, tmp_path / "run")
+    _wait_for(run / "metrics.csv")
+    os.kill(processes[1].pid, signal.SIGTERM)
+    assert end(processes) == [128 + signal.SIGTERM] * 2
+    reference = trained(config, tmp_path / "reference")
+    assert_as_one(trained(config, run), reference)
+
+
 def _kill_after_checkpoint(run: Path, processes: list, rank: int) -> None:
     """Kill one process as soon as there is a checkpoint, and wait for the others to notice."""
-    deadline = time.monotonic() + PATIENCE
-    while not (run / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
-        time.sleep(0.001)
+    _wait_for(run / "checkpoints" / "last.ckpt")
     os.kill(processes[rank].pid, signal.SIGKILL)
     codes = end(processes)
     assert codes[rank] == -signal.SIGKILL
@@ -203,6 +213,21 @@ def test_sharded_weights(tmp_path):
     found = weights(trained(sharded, tmp_path / "sharded"))
     for name, weight in reference.items():
         torch.testing.assert_close(found[name], weight)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_sharded_weights_go_on_in_any_number_of_processes(optimizer, tmp_path):
+    changes = {"precision": "float32", "optimizer": optimizer, "checkpoint_every_steps": 3}
+    changes |= {"strategy": "fsdp", "learning_rate__initial": 0.01}
+    reference = weights(trained(settings(**changes), tmp_path / "alone"))
+    config = settings(processes=2, **changes)
+    _kill_after_checkpoint(tmp_path / "run", start(config, tmp_path / "run"), rank=0)
+    shutil.copytree(tmp_path / "run", tmp_path / "run-alone")
+    assert read(tmp_path / "run" / "checkpoints" / "last.ckpt")["step"] < 10
+    for run, processes in (("run", 2), ("run-alone", 1)):
+        found = weights(trained(settings(processes=processes, **changes), tmp_path / run))
+        for name, weight in reference.items():
+            torch.testing.assert_close(found[name], weight, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -232,16 +257,48 @@ def test_torchrun_must_have_started_as_many(monkeypatch):
         must_launch(2)
 
 
-def test_only_errors_of_the_network_mean_that_a_process_is_lost():
-    gloo = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [::1]:9\nmore")
-    assert isinstance(lost(gloo), ProcessLost)
-    assert str(lost(gloo)).count("\n") == 0
-    assert lost(RuntimeError("shapes do not match")) is None
-    assert lost(ValueError("gloo")) is None
+def test_an_error_of_one_process_is_no_lost_process():
+    """Alone there is nobody to lose, and no line to ask on."""
+    assert not Ending().lost()
 
 
-@pytest.mark.slow
 def test_processes_are_started_here(alone, tmp_path):
     run = tmp_path / "run"
     train(settings(processes=2), run, progress=False)
     assert_as_one(run, alone)
+
+
+@pytest.mark.parametrize(
+    ("ending", "message"),
+    [
+        ("diverge", "training loss must stay finite"),
+        ("fail", r"failed \(.*division by zero.*\). Train in this directory again"),
+        ("kill", r"Process 1 of 2 was ended by SIGKILL. Train in this directory again"),
+    ],
+)
+def test_what_ends_a_process_that_is_started_here_is_said(ending, message):
+    kind = TrainingDiverged if ending == "diverge" else ProcessLost
+    with pytest.raises(kind, match=message):
+        launch(_end_by, 2, ending)
+
+
+def _end_by(ending: str) -> None:
+    """End the second of two processes; the first would go on for long."""
+    if os.environ["RANK"] == "0":
+        time.sleep(PATIENCE)
+    elif ending == "diverge":
+        raise TrainingDiverged("The training loss must stay finite.")
+    elif ending == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    else:
+        1 / 0  # noqa: B018
+
+
+def test_sigterm_to_a_process_that_is_started_here_is_no_error():
+    with pytest.raises(SystemExit, match="143"):
+        launch(_leave, 2)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def _leave() -> None:
+    raise SystemExit(128 + signal.SIGTERM)
