@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from ..._checks import count, fail, nearest, one_of
 from .._component import Component
-from ._normalization import NormalizationKind
+from ._image_set import NormalizationKind
 
 EmbeddedName = Literal["digits"]
 PublishedName = Literal["fashion-mnist", "cifar10", "cifar100", "svhn"]

@@ -1,18 +1,27 @@
-"""torchvision's ResNet-50, from scratch or pretrained."""
+"""Networks of the recipes that come from torchvision.
+
+model = networks.resnet50(num_classes=10, weights="IMAGENET1K_V2")
+backbone = networks.Pyramid(model)              # feature maps at strides 8, 16 and 32
+sd.apply(backbone, sd.schedules.linear(0.8, rule="linspace"))
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
+from jaxtyping import Float
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
+from torch.nn.functional import dropout
 from torchvision.models import ResNet, ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
+from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from ..._checks import fail, nearest
-from ..._errors import DataError
-from ._dropout import add_dropout
+from .._checks import fail, interval, nearest
+from .._errors import DataError
 
 FIRST, HEAD = "conv1.weight", ("fc.weight", "fc.bias")
 
@@ -115,3 +124,90 @@ def _load(model: ResNet, state: Mapping[str, Tensor], source: str) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise fail("weights", requirement, f"{source}: {reason}") from error
+
+
+class DropoutConv2d(nn.Conv2d):
+    """A convolution of an input of which each number is dropped with probability p.
+
+    The input is scaled by 1 / (1 - p) in training, as by `nn.Dropout`. The keys of the
+    state dict are those of the convolution.
+
+    Args:
+        arguments: of `nn.Conv2d`.
+        dropped: p, in [0, 1].
+        keywords: of `nn.Conv2d`.
+    """
+
+    def __init__(self, *arguments: Any, dropped: float, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.dropped = interval("dropped", dropped, 0.0, 1.0)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D H W"]:
+        """Return the convolution of what dropout leaves of `x`."""
+        return super().forward(dropout(x, self.dropped, self.training))
+
+    def extra_repr(self) -> str:
+        """Say what `nn.Conv2d` says, and p."""
+        return f"{super().extra_repr()}, dropped={self.dropped:g}"
+
+
+def add_dropout(model: ResNet, dropped: float) -> None:
+    """Put dropout before the last convolution of every bottleneck, in place.
+
+    Between the convolutions of a branch is where Wide ResNets have it; the shortcut
+    stays whole.
+
+    Args:
+        model: of bottlenecks, such as a ResNet-50.
+        dropped: probability that a number is dropped, in [0, 1].
+
+    References:
+        Zagoruyko & Komodakis 2016, "Wide residual networks", section 2.4.
+    """
+    for block in model.modules():
+        if isinstance(block, Bottleneck):
+            block.conv3 = _with_dropout(block.conv3, dropped)
+
+
+def _with_dropout(plain: nn.Conv2d, dropped: float) -> DropoutConv2d:
+    size = plain.kernel_size
+    mine = DropoutConv2d(
+        plain.in_channels, plain.out_channels, size, bias=plain.bias is not None, dropped=dropped
+    )
+    mine.load_state_dict(plain.state_dict())
+    return mine
+
+
+LEVELS = {"layer2": "stride8", "layer3": "stride16", "layer4": "stride32"}
+
+
+class Pyramid(nn.Module):
+    """The feature maps of a ResNet at strides 8, 16 and 32.
+
+    Put stochastic depth on the pyramid itself: what draws the gates of a forward pass must
+    be what is called.
+
+    Args:
+        model: one of torchvision's ResNets, whose modules are shared; its classifier is
+            left out.
+
+    Shapes:
+        x: (N, 3, H, W). The outputs of a ResNet-50 have 512, 1024 and 2048 channels.
+
+    Example:
+        >>> import torch, torchvision, stochastic_depth as sd
+        >>> backbone = Pyramid(torchvision.models.resnet18())
+        >>> handle = sd.apply(backbone, sd.schedules.linear(0.8, rule="linspace"))
+        >>> {level: tuple(map.shape) for level, map in backbone(torch.ones(2, 3, 64, 64)).items()}
+        {'stride8': (2, 128, 8, 8), 'stride16': (2, 256, 4, 4), 'stride32': (2, 512, 2, 2)}
+    """
+
+    def __init__(self, model: ResNet) -> None:
+        super().__init__()
+        # Blocks stay whole: what is left of a block whose operations are spread out has no gate.
+        blocks = {"leaf_modules": [BasicBlock, Bottleneck]}
+        self.body = create_feature_extractor(model, LEVELS, tracer_kwargs=blocks)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> dict[str, Float[Tensor, "N D h w"]]:
+        """Return the feature maps `"stride8"`, `"stride16"` and `"stride32"`."""
+        return self.body(x)
