@@ -257,9 +257,29 @@ def test_torchrun_must_have_started_as_many(monkeypatch):
         must_launch(2)
 
 
-def test_an_error_of_one_process_is_no_lost_process():
-    """Alone there is nobody to lose, and no line to ask on."""
-    assert not Ending().lost()
+def test_a_process_is_lost_when_it_has_ended_and_not_when_it_is_busy(tmp_path):
+    assert not Ending().lost()  # alone there is nobody to lose
+    with pytest.raises(ProcessLost, match=r"Process 0 of 2 was ended by SIGKILL"):
+        launch(_look_after_each_other, 2, tmp_path)
+    assert (tmp_path / "busy").read_text() == "False"
+    assert (tmp_path / "ended").read_text() == "True"
+
+
+def _look_after_each_other(directory: Path) -> None:
+    """The second process asks twice: while the first is busy, and when it is gone."""
+    torch.distributed.init_process_group("gloo")
+    ending = Ending()
+    ending.connect()
+    if os.environ["RANK"] == "0":
+        while not (directory / "busy").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of what has started both of them
+    (directory / "busy").write_text(str(ending.lost()))
+    deadline = time.monotonic() + PATIENCE
+    while not ending.lost() and time.monotonic() < deadline:
+        pass
+    (directory / "ended").write_text(str(ending.lost()))
 
 
 def test_processes_are_started_here(alone, tmp_path):
