@@ -18,7 +18,7 @@ from torch import nn
 from stochastic_depth import CheckpointError, InvalidArgument, RunDirectoryInUse, TrainingDiverged
 from stochastic_depth.training import _checkpoint, train
 from stochastic_depth.training._checkpoint import read
-from stochastic_depth.training._measure import Measurements
+from stochastic_depth.training._measurements import Measurements
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 

@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy
 from . import _checkpoint as checkpoints
 from ._depth_record import DepthRecord, StepGates
 from ._launch import TERMINATED, Ending, Place, by_first, gathered, new_fabric
-from ._measure import Measurements, evaluate
+from ._measurements import Measurements, evaluate
 from ._prepare import Prepared, evaluation_batches, training_batches
 from ._run_config import RunConfig
 from ._run_directory import RunDirectory

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from stochastic_depth.training._measure import RunningGradient, RunningScore
+from stochastic_depth.training._measurements import RunningGradient, RunningScore
 
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(23, 5, generator=GENERATOR)
