@@ -1,12 +1,12 @@
 """Running many: variants against each other, grids of them, and the record of a run."""
 
-from ._compare import compare
-from ._comparison import Comparison
-from ._configuration import differing_fields
-from ._diagnosis import RunDiagnosis, diagnose
+from ._comparison import Comparison, results
+from ._configurations import differing_fields
 from ._grid import parse_grid
+from ._jobs import Plan
 from ._measures import (
     EPOCH_SECONDS,
+    LEAST_SEEDS_FOR_P,
     LIVE_COST,
     LIVE_SHARE,
     SECONDS,
@@ -15,14 +15,13 @@ from ._measures import (
     TRAIN_ERROR_FINAL,
     TRAIN_ERROR_RUNNING,
     Measure,
+    PairedDifference,
+    Spread,
 )
-from ._plan import Plan
-from ._record import BlockRecord, RunRecord, Summary
-from ._results import results
-from ._statistics import LEAST_SEEDS_FOR_P, PairedDifference, Spread
-from ._sweep import sweep
+from ._run_diagnosis import RunDiagnosis, diagnose
+from ._run_record import BlockRecord, RunRecord, Summary
+from ._study import CONSTANT_AGAINST_STOCHASTIC, compare, parse_variant, sweep
 from ._sweep_tables import Sweep
-from ._variants import CONSTANT_AGAINST_STOCHASTIC, parse_variant
 
 __all__ = [
     "CONSTANT_AGAINST_STOCHASTIC",

@@ -1,9 +1,18 @@
-"""What is measured of a run: the columns of every table and chart, one name each."""
+"""What is measured of runs, one name each, and its statistics over seeds."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ._record import RunRecord
+import numpy as np
+from scipy import stats
+
+from .._checks import fail
+from ._run_record import RunRecord
+
+# With n pairs the two-sided Wilcoxon p cannot fall below 2 / 2**n, so five seeds can never
+# show p < 0.05. Below six the differences themselves are the result, and no p is given.
+LEAST_SEEDS_FOR_P = 6
 
 
 @dataclass(frozen=True)
@@ -43,3 +52,112 @@ SECONDS = _in_summary("training time, s", "seconds", 1)
 EPOCH_SECONDS = Measure("median epoch, s", _median_epoch, 3)
 LIVE_SHARE = _in_summary("live share of blocks", "live_share", 3)
 LIVE_COST = _in_summary("live share of cost", "live_cost", 3)
+
+MEASURES = {
+    "test_error_at_best": TEST_ERROR_AT_BEST,
+    "test_error_last": TEST_ERROR_LAST,
+    "train_error_running": TRAIN_ERROR_RUNNING,
+    "train_error_final": TRAIN_ERROR_FINAL,
+    "seconds": SECONDS,
+    "epoch_seconds": EPOCH_SECONDS,
+    "live_share": LIVE_SHARE,
+    "live_cost": LIVE_COST,
+}
+
+
+def name_of(measure: Measure) -> str:
+    """Return the name of a measure in tables for programs."""
+    return next(name for name, other in MEASURES.items() if other is measure)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation of one measure over n runs.
+
+    Example:
+        >>> print(Spread.of([1.0, 2.0, 3.0]))
+        2.00 ± 1.00
+    """
+
+    mean: float
+    std: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Return the spread of `values`; the standard deviation of one value is NaN."""
+        if not values:
+            raise fail("values", "at least one number", "none")
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        return cls(mean=float(np.mean(values)), std=std, n=len(values))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" if self.n == 1 else f"{self.mean:.2f} ± {self.std:.2f}"
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Differences `baseline - variant`, one per seed: positive where the variant is lower.
+
+    Args:
+        differences: One difference per seed.
+
+    Example:
+        >>> difference = PairedDifference.between([54.0, 55.0, 54.5], [51.0, 51.5, 52.0])
+        >>> print(difference.spread, difference.wins, difference.p_wilcoxon)
+        3.00 ± 0.50 3 None
+
+    References:
+        Wilcoxon 1945, "Individual comparisons by ranking methods".
+    """
+
+    differences: tuple[float, ...]
+
+    @classmethod
+    def between(cls, baseline: Sequence[float], variant: Sequence[float]) -> "PairedDifference":
+        """Return the differences of two equally long lists, in the same order of seeds."""
+        if len(baseline) != len(variant) or not baseline:
+            lengths = f"{len(baseline)} and {len(variant)}"
+            raise fail("baseline and variant", "equally many values, at least one", lengths)
+        return cls(tuple(float(a - b) for a, b in zip(baseline, variant, strict=True)))
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return len(self.differences)
+
+    @property
+    def spread(self) -> Spread:
+        """Mean and standard deviation of the differences."""
+        return Spread.of(self.differences)
+
+    @property
+    def wins(self) -> int:
+        """Seeds in which the variant is lower."""
+        return sum(value > 0 for value in self.differences)
+
+    @property
+    def losses(self) -> int:
+        """Seeds in which the variant is higher."""
+        return sum(value < 0 for value in self.differences)
+
+    @property
+    def p_by_luck(self) -> float:
+        """Chance of so one-sided a count of wins if each were the toss of a coin (sign test)."""
+        decided = self.wins + self.losses
+        return float(stats.binomtest(self.wins, decided).pvalue) if decided else 1.0
+
+    @property
+    def p_t(self) -> float | None:
+        """Two-sided p of the paired t test, or `None` below six pairs or without any spread."""
+        mean, std = self.spread.mean, self.spread.std
+        if self.n < LEAST_SEEDS_FOR_P or std <= 1e-9 * abs(mean):
+            return None
+        return float(2 * stats.t.sf(abs(mean) / (std / math.sqrt(self.n)), df=self.n - 1))
+
+    @property
+    def p_wilcoxon(self) -> float | None:
+        """Two-sided p of Wilcoxon's signed-rank test, or `None` below six non-zero pairs."""
+        if self.wins + self.losses < LEAST_SEEDS_FOR_P:
+            return None
+        return float(stats.wilcoxon([value for value in self.differences if value]).pvalue)

@@ -11,8 +11,8 @@ import polars as pl
 from .._errors import DataError
 from .._files import write_text
 from ._comparison import Comparison
-from ._plan import Plan
-from ._results import MEASURES, name_of
+from ._jobs import Plan
+from ._measures import MEASURES, name_of
 
 
 @dataclass(frozen=True)
