@@ -33,7 +33,7 @@ from stochastic_depth import StochasticDepthError
 from stochastic_depth._files import leftovers
 from stochastic_depth._provenance import hardware, versions
 from stochastic_depth.training import RunConfig, load, override, train
-from stochastic_depth.training._checkpoint_io import read
+from stochastic_depth.training._checkpoint import read
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 DISK = "16m"
@@ -234,7 +234,7 @@ def newest_step(run: Run) -> int:
     """Return the step of the newest checkpoint that is whole, 0 if there is none."""
     paths = (run.path / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
     whole = [path for path in paths if path.exists() and path.read_bytes() != run.spoilt]
-    return max((read(path)["global_step"] for path in whole), default=0)
+    return max((read(path)["step"] for path in whole), default=0)
 
 
 def differences(path: Path, reference: Path) -> list[str]:
@@ -242,9 +242,7 @@ def differences(path: Path, reference: Path) -> list[str]:
     found = []
     for name in ("last.ckpt", "best.ckpt"):
         one, other = (read(top / "checkpoints" / name) for top in (path, reference))
-        pairs = (
-            (key, one["state_dict"][key], other["state_dict"][key]) for key in one["state_dict"]
-        )
+        pairs = ((key, one["model"][key], other["model"][key]) for key in one["model"])
         found += [f"{name}: {key}" for key, a, b in pairs if not torch.equal(a, b)]
     found += [
         n for n in ("metrics.csv", "evaluations.csv") if log_of(path, n) != log_of(reference, n)

@@ -1,9 +1,9 @@
-"""Two processes against one: the same weights, and what a step sends and takes.
+"""Two processes against one: the same weights, and what a step takes.
 
     python -m benchmarks.processes --out benchmarks/results/processes.json
 
 50 steps of a network without batch statistics in float64, with one process on whole batches
-and with two on halves of them; then bytes and time per step of a wider network, beside
+and with two on halves of them; then the time per step of a wider network, beside
 constant depth, interleaved.
 """
 
@@ -22,7 +22,7 @@ from stochastic_depth._provenance import hardware, versions
 from stochastic_depth.experiments import RunRecord
 from stochastic_depth.models import VanillaResNet
 from stochastic_depth.training import load, train
-from stochastic_depth.training._checkpoint_io import read
+from stochastic_depth.training._checkpoint import read
 
 SETTINGS = {
     "model": f"{__spec__.name}.FlatResNet",
@@ -79,7 +79,7 @@ class Runs:
 
 def weights(run: RunRecord) -> tuple[int, dict[str, Tensor]]:
     state = read(run.directory / "checkpoints" / "last.ckpt")
-    return state["global_step"], state["state_dict"]
+    return state["step"], state["model"]
 
 
 def difference(runs: Runs, fields: dict[str, Any]) -> dict[str, Any]:
@@ -95,11 +95,9 @@ def difference(runs: Runs, fields: dict[str, Any]) -> dict[str, Any]:
 def step(runs: Runs, kind: str) -> dict[str, float]:
     run = runs({**LARGE, **KINDS[kind], "processes": 2})
     steps = run.metrics["step"][-1]
-    sent = json.loads((run.directory / "run.json").read_text())["summary"]["bytes_sent"]
     seconds = run.metrics["seconds"].to_list()[1:]  # the first epoch warms up
     per_epoch = steps / run.metrics.height
     return {
-        "bytes": sent / steps,
         "seconds": median(seconds) / per_epoch,
         "live_share": run.summary.live_share,
     }
@@ -121,8 +119,7 @@ def main() -> None:
         for kind in KINDS
     }
     for measured in steps.values():
-        for key in ("bytes", "seconds"):
-            measured[f"{key}_to_constant"] = measured[key] / steps["constant"][key]
+        measured["seconds_to_constant"] = measured["seconds"] / steps["constant"]["seconds"]
     print(json.dumps(steps, indent=1), flush=True)
     record = {
         "same_weights": same,
@@ -131,9 +128,6 @@ def main() -> None:
         "settings": SETTINGS | LINEAR,
         "exact": EXACT,
         "large": LARGE,
-        "note": "Bytes are gradients that one process hands to the exchange. Beside them "
-        "DistributedDataParallel exchanges which parameters were used (4 bytes each) where "
-        "dropped ones have no gradient.",
         "hardware": hardware(),
         "versions": versions("lightning"),
     }

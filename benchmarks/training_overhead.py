@@ -2,7 +2,7 @@
 
     python benchmarks/training_overhead.py [--json FILE]
 
-The program trains at constant depth with everything a run does per step: Lightning, the
+The program trains at constant depth with everything a run does per step: Fabric, the
 record of loss, error and gradient, the learning-rate schedule. After each of its epochs
 the bare loop trains a twin of the network for an epoch on the same batches, in the same
 process; the two take turns, and the median over rounds of their ratio is reported. CPU
@@ -13,47 +13,40 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from stochastic_depth._provenance import hardware, versions
-from stochastic_depth.training import RunConfig, load, prepare, train
-from stochastic_depth.training import _fit as program
+from stochastic_depth.training import load, prepare
+from stochastic_depth.training._launch import Ending, quiet
+from stochastic_depth.training._loop import Training
+from stochastic_depth.training._prepare import training_batches
+from stochastic_depth.training._run_directory import RunDirectory
+from stochastic_depth.training.data import Batches
 
 # depth, width, batch size, image size, steps of an epoch, rounds
 SETTINGS = ((20, 16, 64, 16, 25, 15), (56, 8, 32, 8, 50, 15), (110, 16, 128, 32, 3, 8))
 
 
-class Twin(Callback):
-    """Times an epoch of the program, and after it one of the bare loop."""
+def bare_epoch(model: nn.Module, optimizer: Any, batches: Batches) -> None:
+    """Train for an epoch with nothing around it."""
+    for images, labels in batches:
+        loss = cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
-    def __init__(self, config: RunConfig) -> None:
-        prepared = prepare(config)
-        self.model = prepared.model
-        self.optimizer = config.optimizer.build(self.model.parameters(), lr=0.01)
-        self.batches = program.training_batches(prepared.splits.train, config)
-        self.program: list[float] = []
-        self.bare: list[float] = []
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Start the clock of the program."""
-        self.started = time.process_time()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Stop it, and time the bare loop."""
-        self.program.append(time.process_time() - self.started)
-        started = time.process_time()
-        for images, labels in self.batches:
-            loss = cross_entropy(self.model(images), labels)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-        self.bare.append(time.process_time() - started)
+def seconds(function: Callable[..., None], *arguments: Any) -> float:
+    started = time.process_time()
+    function(*arguments)
+    return time.process_time() - started
 
 
 def measure(depth: int, width: int, batch: int, size: int, steps: int, rounds: int) -> dict:
@@ -65,28 +58,23 @@ def measure(depth: int, width: int, batch: int, size: int, steps: int, rounds: i
             "data.image_size": size,
             "data.limit": steps * batch,
             "batch_size": batch,
-            "epochs": rounds + 1,
-            "evaluate_every": rounds + 1,
-            "checkpoint_every": rounds + 1,
+            "epochs": rounds + 2,
+            "evaluate_every": rounds + 2,
+            "checkpoint_every": rounds + 2,
             "depth.enabled": False,
             "threads": 1,
         },
     )
-    twin = Twin(config)
-    plain_trainer = program.new_trainer
-
-    def timed_trainer(*arguments: Any) -> Trainer:
-        trainer = plain_trainer(*arguments)
-        trainer.callbacks.insert(0, twin)
-        return trainer
-
-    program.new_trainer = timed_trainer
-    try:
-        with tempfile.TemporaryDirectory() as directory:
-            train(config, Path(directory) / "run", progress=False)
-    finally:
-        program.new_trainer = plain_trainer
-    pairs = list(zip(twin.program, twin.bare, strict=True))[1:]  # the first warms up
+    twin = prepare(config)
+    optimizer = config.optimizer.build(twin.model.parameters(), lr=0.01)
+    pairs = []
+    with tempfile.TemporaryDirectory() as directory, quiet():
+        training = Training(prepare(config), RunDirectory(directory), Ending())
+        batches = training_batches(twin.splits.train, config)
+        for epoch in range(rounds + 1):
+            ours = seconds(training.train_epoch, epoch, lambda step, words: None)
+            pairs.append((ours, seconds(bare_epoch, twin.model, optimizer, batches)))
+    pairs = pairs[1:]  # the first warms up
     return {
         "network": f"ResNet-{depth}, width {width}",
         "batch": f"{batch} at {size}x{size}",

@@ -44,11 +44,11 @@ def test_says_what_is_in_the_directory(tmp_path, capsys):
 
 
 def test_says_where_a_run_would_be_resumed(tmp_path, monkeypatch, capsys):
-    from stochastic_depth.training import _fit
+    from stochastic_depth.training._measurements import Measurements
 
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(_fit, "evaluate", lambda *_: 1 / 0)  # after training, before the end
+        patch.setattr(Measurements, "summary", lambda *_: 1 / 0)  # after training, before the end
         with pytest.raises(ZeroDivisionError, match="division"):
             train(load("demo_digits", SMALL), run, progress=False)
     assert main(["validate", *OPTIONS, f"--out={run}"]) == 0

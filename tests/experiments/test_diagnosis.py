@@ -41,8 +41,8 @@ def test_the_network_of_the_checkpoint_is_diagnosed(run):
     assert torch.equal(found.theory.law.survival, sd.schedules.linear(0.5)(6))
     assert found.predicted_growth is None
     assert found.growth.log.shape == (7,)
-    weights = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    assert torch.equal(weights["model.head.weight"], model.head.weight)
+    weights = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["model"]
+    assert torch.equal(weights["head.weight"], model.head.weight)
 
 
 def test_a_checkpoint_names_its_run(run):

@@ -16,14 +16,14 @@ def record(*, in_part: bool = False) -> DepthRecord:
 
 
 def test_constant_depth_is_the_whole_network():
-    assert record().realised(0, 4) == (3.0, 1.0)
+    assert record().realised(range(4)) == (3.0, 1.0)
 
 
 def test_realised_depth_and_cost_of_the_whole_network():
     depth = record()
     depth.add(0, torch.tensor([1.0, 0.0, 0.0]))
     depth.add(1, torch.tensor([1.0, 1.0, 0.0]))
-    blocks, cost = depth.realised(0, 2)
+    blocks, cost = depth.realised(range(2))
     assert blocks == 1.5
     # Blocks are 0.8 of the network: 0.2 always runs, and of the 0.8 a share (3 + 4) / 16.
     assert cost == pytest.approx(0.2 + 0.8 * (3 + 4) / 16)
@@ -32,12 +32,12 @@ def test_realised_depth_and_cost_of_the_whole_network():
 def test_gates_of_a_part_of_the_batch_count_by_their_share():
     depth = record(in_part=True)
     depth.add(2, torch.tensor([1.0, 0.0, 0.25]))
-    assert depth.realised(2, 3).blocks == 1.25
+    assert depth.realised(range(2, 3)).blocks == 1.25
     assert depth.active[2].tolist() == [1.0, 0.0, 0.25]
 
 
 def test_expected_depth_follows_the_curriculum():
-    blocks, cost = record().expected(0, 3)
+    blocks, cost = record().expected(range(3))
     assert blocks == pytest.approx(2.5 - 0.3)
     share = (3 * 0.9 + 1 * 0.8 + 4 * 0.5) / 8
     assert cost == pytest.approx(0.2 + 0.8 * share)
@@ -45,7 +45,7 @@ def test_expected_depth_follows_the_curriculum():
 
 def test_a_network_without_blocks():
     depth = DepthRecord(2, [], 1.0, lambda step: torch.ones(0, dtype=torch.float64))
-    assert depth.realised(0, 2) == depth.expected(0, 2) == (0.0, 1.0)
+    assert depth.realised(range(2)) == depth.expected(range(2)) == (0.0, 1.0)
 
 
 def test_reading_takes_the_steps_before_the_checkpoint(tmp_path):

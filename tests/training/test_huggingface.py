@@ -107,6 +107,15 @@ def test_a_curriculum_moves_the_probabilities(tmp_path):
     assert float(handle.survival[0]) == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize("curriculum", [0.6, lambda progress: 1 - 0.6 * progress])
+def test_one_number_stands_for_all_blocks(curriculum, tmp_path):
+    made, seen, _ = trainer(tmp_path, curriculum=curriculum)
+    made.train()
+    for step, (_, gates) in enumerate(seen):
+        p = curriculum(step / STEPS) if callable(curriculum) else curriculum
+        assert gates == pytest.approx(drawn(step, p))
+
+
 def accelerated(directory: Path, stop: int, start: int = 0) -> tuple[list[Tensor], list[object]]:
     """Train from one step to another with Accelerate; save at the end, load at the start."""
     AcceleratorState._reset_state()  # one precision per process, unless told to forget it

@@ -11,8 +11,7 @@ from torch import nn
 
 from .. import surgery
 from .._checks import count, fail
-from ..training import Alternatives, DepthConfig, alternatives
-from ..training._depth import LinearRule, ScheduleName
+from ..training import Alternatives, DepthConfig, LinearRule, ScheduleName, alternatives
 from ..training.data import Batch, Batches, DataConfig, Splits, load
 from ._network import build_network, for_images
 

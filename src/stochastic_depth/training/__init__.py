@@ -10,31 +10,32 @@ A run is a function of its `RunConfig`. Its directory holds `config.yaml`, `run.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..schedules._depth import LinearRule
 from ._component import Component
-from ._config import RunConfig
-from ._depth import DepthConfig
+from ._depth_config import DepthConfig, ScheduleName
 from ._learning_rate import LearningRateConfig
-from ._load import add_run_config, load, override, recipes, run_config
+from ._recipes import add_run_config, load, override, recipes, run_config
+from ._run_config import RunConfig
 from .data import DataConfig
 
 if TYPE_CHECKING:
-    from ._alternatives import Alternatives, alternatives
-    from ._module import Classifier
-    from ._outlook import describe, outlook
-    from ._prepare import Prepared, prepare
-    from ._sensitivities import mean_sensitivities
+    from ._prepare import Prepared, describe, outlook, prepare
+    from ._restore import Restored, restore
+    from ._sense import Alternatives, alternatives, mean_sensitivities
     from ._train import train
     from .callbacks import SenseMode, StochasticDepth
 
 __all__ = [
     "Alternatives",
-    "Classifier",
     "Component",
     "DataConfig",
     "DepthConfig",
     "LearningRateConfig",
+    "LinearRule",
     "Prepared",
+    "Restored",
     "RunConfig",
+    "ScheduleName",
     "SenseMode",
     "StochasticDepth",
     "add_run_config",
@@ -46,22 +47,24 @@ __all__ = [
     "override",
     "prepare",
     "recipes",
+    "restore",
     "run_config",
     "train",
 ]
 
 # Lightning takes seconds to import, and a configuration does not need it.
 WITH_LIGHTNING = {
-    "Alternatives": "_alternatives",
-    "Classifier": "_module",
+    "Alternatives": "_sense",
     "Prepared": "_prepare",
+    "Restored": "_restore",
     "SenseMode": "callbacks",
     "StochasticDepth": "callbacks",
-    "alternatives": "_alternatives",
-    "describe": "_outlook",
-    "mean_sensitivities": "_sensitivities",
-    "outlook": "_outlook",
+    "alternatives": "_sense",
+    "describe": "_prepare",
+    "mean_sensitivities": "_sense",
+    "outlook": "_prepare",
     "prepare": "_prepare",
+    "restore": "_restore",
     "train": "_train",
 }
 

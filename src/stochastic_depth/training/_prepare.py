@@ -1,19 +1,25 @@
-"""From a configuration to everything a run needs, with nothing written yet."""
+"""From a configuration to everything a run needs, with nothing written yet; and that in words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 
 import torch
-from lightning.pytorch import seed_everything
+from lightning.fabric import seed_everything
 from torch import Tensor, nn
 
 from .._checks import fail
 from .._typing import Probabilities
 from ..curricula import Curriculum
 from ..surgery import Block, Handle, apply, find_blocks, plan
-from ._config import RunConfig
-from ._sensitivities import mean_sensitivities
-from .data import Batch, Batches, ImageSet, Splits, load
+from ._checkpoint import newest, read
+from ._component import Component
+from ._launch import Place
+from ._run_config import RunConfig
+from ._run_directory import RunDirectory
+from ._sense import mean_sensitivities
+from .data import Batch, Batches, ImageSet, Splits, augmentation_of, load
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ def prepare(config: RunConfig) -> Prepared:
     splits = load(config.data)
     seed_everything(config.seed, verbose=False)
     model = _build_model(config, splits)
-    config.optimizer.build(model.parameters(), lr=1.0)  # Lightning builds it later, and again
+    config.optimizer.build(model.parameters(), lr=1.0)  # to be refused here; it is built later
     example = torch.zeros(2, *splits.image_shape)
     blocks = find_blocks(model, transitions=config.depth.transitions, example=example)
     protected = torch.tensor([not block.droppable for block in blocks], dtype=torch.bool)
@@ -95,6 +101,25 @@ def prepare(config: RunConfig) -> Prepared:
     )
     share = plan(model).network_share or 1.0
     return Prepared(config, splits, model, handle.blocks, handle.survival, share, handle)
+
+
+def training_batches(images: ImageSet, config: RunConfig) -> Batches:
+    """Return the batches to train on, augmented and in an order of the run's seed."""
+    return Batches(
+        images,
+        config.batch_size,
+        config.seed,
+        augmentation=augmentation_of(config.data),
+        channels_last=config.channels_last,
+        rank=Place.here().rank,
+        world=config.processes,
+    )
+
+
+def evaluation_batches(images: ImageSet, config: RunConfig) -> Batches:
+    """Return the batches to evaluate on, the same in every process."""
+    size, layout = config.evaluation_batch_size, config.channels_last
+    return Batches(images, size, seed=0, shuffle=False, channels_last=layout)
 
 
 def sensing_batches(images: ImageSet, config: RunConfig, step: int) -> Iterator[Batch]:
@@ -145,3 +170,70 @@ def _check_output(model: nn.Module, splits: Splits) -> None:
     model.train()
     if logits.shape != (2, splits.num_classes):
         raise fail(field, requirement, f"outputs of shape {tuple(logits.shape)} for 2 images")
+
+
+def describe(prepared: Prepared) -> dict[str, str]:
+    """Return what would be trained, on what and how, by topic."""
+    config, splits = prepared.config, prepared.splits
+    shape = "x".join(str(size) for size in splits.image_shape)
+    parameters = sum(weight.numel() for weight in prepared.model.parameters())
+    return {
+        "data": f"{config.data.name}: {len(splits.train):,} images to train on, "
+        f"{len(splits.validation):,} to validate, {len(splits.test):,} to test, "
+        f"{shape}, {splits.num_classes} classes",
+        "model": f"{_call(config.model)}, {parameters:,} parameters",
+        "depth": _depth(prepared),
+        "training": f"{config.epochs} epochs of {prepared.steps_per_epoch} steps, batches of "
+        f"{config.batch_size}, {config.precision}, seed {config.seed}",
+        "optimizer": _call(config.optimizer),
+        "learning rate": _rates(prepared),
+    }
+
+
+def outlook(config: RunConfig, directory: str | Path) -> str:
+    """Return what training in `directory` would begin with.
+
+    Raises:
+        RunDirectoryInUse: the directory holds another configuration, or other files.
+        CheckpointError: there are checkpoints, and none can be read.
+    """
+    run = RunDirectory(directory)
+    if not run.holds(config):
+        return "a new run"
+    if run.read_run().get("status") == "finished":
+        return "finished: nothing to do"
+    checkpoint = newest(run.checkpoints)
+    step = read(checkpoint)["step"] if checkpoint else 0
+    return f"unfinished: it would be resumed after step {step}"
+
+
+def _depth(prepared: Prepared) -> str:
+    number = len(prepared.blocks)
+    if prepared.handle is None:
+        return f"constant, {number} blocks"
+    depth = prepared.config.depth
+    expected = float(prepared.survival.sum())
+    return (
+        f"{depth.chosen} schedule, {depth.curriculum} curriculum, one draw per {depth.per}, "
+        f"rescaled at {depth.rescale}: {expected:.2f} of {number} blocks expected"
+        + (f"; {depth.reason}" if depth.schedule == "auto" else "")
+        + (f"; refitted every {depth.interval} steps" if depth.interval is not None else "")
+    )
+
+
+def _call(component: Component) -> str:
+    name = component.class_path.rpartition(".")[2]
+    given = (f"{key}={value}" for key, value in component.init_args.items() if value is not None)
+    return f"{name}({', '.join(given)})"
+
+
+def _rates(prepared: Prepared) -> str:
+    """Return the rate of each epoch, equal ones together."""
+    schedule = prepared.config.learning_rate
+    if schedule.decay == "cosine":
+        warmup = f"rises to {schedule.initial:g} in {schedule.warmup_epochs} epochs, then "
+        return f"{warmup if schedule.warmup_epochs else ''}falls from it along a cosine to 0"
+    steps, epochs = prepared.steps_per_epoch, prepared.config.epochs
+    rates = [(f"{prepared.rate(e * steps):.4g}", e + 1) for e in range(epochs)]
+    groups = [(rate, [e for _, e in group]) for rate, group in groupby(rates, lambda pair: pair[0])]
+    return ", ".join(f"{rate} in epochs {span[0]}-{span[-1]}" for rate, span in groups)

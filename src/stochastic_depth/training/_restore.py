@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import CheckpointError
-from ._checkpoint_io import newest, read
-from ._load import load
+from ._checkpoint import newest, read
 from ._prepare import Prepared, prepare
-
-PREFIX = "model."
+from ._recipes import load
 
 
 @dataclass(frozen=True)
@@ -54,24 +52,19 @@ def restore(path: str | Path, data_dir: str | None = None) -> Restored:
     moved = {} if data_dir is None else {"data.data_dir": data_dir}
     prepared = prepare(load(configuration, {"accelerator": "cpu"} | moved))
     state = read(checkpoint)
-    weights = {
-        name.removeprefix(PREFIX): value
-        for name, value in state["state_dict"].items()
-        if name.startswith(PREFIX)
-    }
-    prepared.model.load_state_dict(weights)
+    prepared.model.load_state_dict(state["model"])
     prepared.model.eval()
     _set_survival(prepared, state)
-    return Restored(prepared, directory, checkpoint, int(state["global_step"]))
+    return Restored(prepared, directory, checkpoint, state["step"])
 
 
 def _set_survival(prepared: Prepared, state: dict[str, Any]) -> None:
     """Set the probabilities that were in force after the last step."""
     if prepared.handle is None:
         return
-    estimates = state.get("callbacks", {}).get("SenseMode", {}).get("estimates", [])
-    if estimates:
-        prepared.handle.survival = estimates[-1]
+    sense = state.get("sense")
+    if sense and sense["estimates"]:
+        prepared.handle.survival = sense["estimates"][-1]
     else:
-        progress = min(1.0, state["global_step"] / prepared.num_steps)
+        progress = min(1.0, state["step"] / prepared.num_steps)
         prepared.handle.survival = prepared.curriculum(progress)

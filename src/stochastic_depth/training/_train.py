@@ -1,23 +1,18 @@
 """One run, from its configuration to its record."""
 
-import signal
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch.utilities.exceptions import SIGTERMException
-
 from .._errors import ProcessLost
-from . import _record
-from ._checkpoint_io import LAST, PREVIOUS, newest
-from ._config import RunConfig
-from ._directory import RunDirectory
-from ._fit import fit
+from . import record
+from ._checkpoint import LAST, PREVIOUS, newest
+from ._launch import REMEDY, Ending, Place, launch, must_launch, quiet
+from ._loop import fit
 from ._prepare import Prepared, prepare
-from ._processes import Place, launch, lost, must_launch
-from ._quiet import quiet
+from ._run_config import RunConfig
+from ._run_directory import RunDirectory
 
 
 def train(
@@ -59,8 +54,6 @@ def train(
     if must_launch(config.processes):
         asked = {"variant": variant, "command": command, "progress": progress}
         return _in_processes(config, run, **asked)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     writes = Place.here().writes
     with quiet():
         prepared = prepare(config)
@@ -76,8 +69,8 @@ def _in_processes(config: RunConfig, run: RunDirectory, **asked: Any) -> dict[st
     try:
         launch(_train_beside_others, config.processes, config, run.path, asked)
     except ProcessLost as error:
-        if record := run.read_run():
-            run.write_run(record | _failed(error))
+        if begun := run.read_run():
+            run.write_run(begun | record.failed(error))
         raise
     return run.read_run()
 
@@ -90,35 +83,26 @@ def _run(
     prepared: Prepared, run: RunDirectory, *, variant: str | None, command: str, progress: bool
 ) -> None:
     checkpoint = newest(run.checkpoints)
-    record = _record.opening(prepared, run.read_run(), variant=variant, command=command)
+    begun = record.opening(prepared, run.read_run(), variant=variant, command=command)
     write = run.write_run if Place.here().writes else _leave_it
     if checkpoint == run.checkpoints / PREVIOUS and Place.here().writes:
         # The last one is damaged: it must not take the place of the good one before it.
         (run.checkpoints / LAST).unlink(missing_ok=True)
-    write(record)
-    try:
-        recorder, score = fit(prepared, run, checkpoint, progress=progress)
-    except SystemExit as leaving:
-        # Lightning turns Ctrl-C into an exit of its own, and SIGTERM into success.
-        if isinstance(leaving.__context__, KeyboardInterrupt):
-            raise leaving.__context__ from None
-        code = 128 + signal.SIGTERM if isinstance(leaving, SIGTERMException) else leaving.code
-        raise SystemExit(code) from leaving
-    except Exception as error:
-        told = lost(error) or error
+    write(begun)
+    with Ending() as ending:
         try:
-            write(record | _failed(told))
-        except OSError as unwritten:  # a full disk: what went wrong first is what is said
-            told.add_note(f"Nor could this be recorded: {unwritten}")
-        if told is error:
-            raise
-        raise told from error
-    summary = _record.summary(recorder.history, recorder.depth, score, recorder.sent)
-    write(record | {"status": "finished", "finished": _record.now(), "summary": summary})
-
-
-def _failed(error: Exception) -> dict[str, Any]:
-    return {"status": "failed", "error": str(error), "finished": _record.now()}
+            summary = fit(prepared, run, checkpoint, ending, progress=progress)
+        except Exception as error:
+            lost = ProcessLost(f"Another process of this run has ended. {REMEDY}")
+            told = lost if ending.lost() else error
+            try:
+                write(begun | record.failed(told))
+            except OSError as unwritten:  # a full disk: what went wrong first is what is said
+                told.add_note(f"Nor could this be recorded: {unwritten}")
+            if told is error:
+                raise
+            raise told from error
+        write(begun | record.finished(summary))
 
 
 def _leave_it(record: Mapping[str, Any]) -> None:

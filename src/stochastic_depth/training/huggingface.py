@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..curricula import Curriculum
 from ..surgery import Handle
+from ._depth_config import Moving, set_survival
 
 __all__ = ["StochasticDepth"]
 
@@ -25,11 +25,11 @@ class StochasticDepth(TrainerCallback):
 
     Args:
         handle: what `sd.apply` returned.
-        curriculum: progress in [0, 1] -> survival probabilities; None leaves those of
-            the handle.
+        curriculum: progress in [0, 1] -> survival probabilities, or one for all blocks;
+            or simply that one; None leaves those of the handle.
     """
 
-    def __init__(self, handle: Handle, curriculum: Curriculum | None = None) -> None:
+    def __init__(self, handle: Handle, curriculum: Moving | None = None) -> None:
         self.handle = handle
         self.curriculum = curriculum
 
@@ -43,4 +43,4 @@ class StochasticDepth(TrainerCallback):
         """Set the number of the next draw, and the probabilities where they move."""
         self.handle.step = state.global_step * args.gradient_accumulation_steps
         if self.curriculum is not None:
-            self.handle.survival = self.curriculum(state.global_step / state.max_steps)
+            set_survival(self.handle, self.curriculum, state.global_step / state.max_steps)

@@ -1,10 +1,64 @@
+"""Labelled images in memory, and the statistics they are normalized by."""
+
+import numpy as np
 import pytest
 import torch
 
-from stochastic_depth import InvalidArgument
-from stochastic_depth.training.data import ImageSet, Normalization
+from stochastic_depth import DataError, InvalidArgument
+from stochastic_depth.training.data import ImageSet, Normalization, fit_normalization
 
 from .conftest import random_images
+
+
+def pixels(dtype=torch.uint8, number=37):
+    return torch.from_numpy(random_images(number)).permute(0, 3, 1, 2).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16])
+def test_pixel_statistics_are_a_mean_image_and_one_deviation_of_all_numbers(dtype):
+    x = pixels(dtype)
+    reference = x.numpy().astype(np.float64)
+    fitted = fit_normalization(x, "pixel")
+    np.testing.assert_allclose(fitted.mean, reference.mean(0), rtol=1e-6)
+    # Around the common mean, not around the mean image: as Torch7's tensor:std().
+    np.testing.assert_allclose(fitted.std, reference.std(ddof=1).reshape(1, 1, 1), rtol=1e-6)
+
+
+def test_channel_statistics_are_those_of_each_channel():
+    x = pixels()
+    reference = x.numpy().astype(np.float64)
+    fitted = fit_normalization(x, "channel")
+    deviation = reference.std((0, 2, 3), ddof=1).reshape(3, 1, 1)
+    np.testing.assert_allclose(fitted.mean, reference.mean((0, 2, 3), keepdims=True)[0], rtol=1e-6)
+    np.testing.assert_allclose(fitted.std, deviation, rtol=1e-6)
+
+
+def test_none_maps_bytes_to_the_unit_interval():
+    x = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
+    torch.testing.assert_close(fit_normalization(x, "none")(x).flatten(), torch.tensor([0, 0.2, 1]))
+
+
+@pytest.mark.parametrize("kind", ["pixel", "channel"])
+def test_normalized_training_images_have_mean_zero_and_variance_one(kind):
+    x = pixels(number=200)
+    inputs = fit_normalization(x, kind)(x)
+    assert inputs.dtype == torch.float32
+    assert abs(float(inputs.mean())) < 1e-4
+    # Subtracting the mean image takes 1/200 of the variance of independent pixels away.
+    assert float(inputs.std()) == pytest.approx(1, abs=6e-3)
+
+
+def test_images_given_as_float32_are_left_alone():
+    x = pixels(torch.float32)
+    before = x.clone()
+    Normalization()(x)
+    assert torch.equal(x, before)
+
+
+def test_constant_images_are_refused():
+    flat = torch.full((4, 1, 2, 2), 7, dtype=torch.uint8)
+    with pytest.raises(DataError, match="training images must vary"):
+        fit_normalization(flat, "channel")
 
 
 @pytest.fixture

@@ -73,8 +73,7 @@ def trained(protocol: Protocol, init: str, beta: float, rate: float, seed: int) 
         except TrainingDiverged:
             return Trained(before, None, None)
         checkpoint = torch.load(Path(directory) / "checkpoints" / "last.ckpt", weights_only=True)
-    state = {name.removeprefix("model."): x for name, x in checkpoint["state_dict"].items()}
-    model.load_state_dict(state)
+    model.load_state_dict(checkpoint["model"])
     return Trained(before, _weights(model), 100 - record["summary"]["test_error_last"])
 
 

@@ -9,13 +9,11 @@ into memory. A batch is normalized and augmented by a handful of tensor operatio
 no worker processes are needed.
 """
 
+from ._augment import Augmentation, ShiftFlip, Transforms, augmentation_of
 from ._batches import Batch, Batches, even
-from ._config import DataConfig
-from ._image_set import ImageSet, Splits
-from ._load import load
-from ._normalization import Normalization, fit_normalization
-from ._shift_flip import Augmentation, ShiftFlip
-from ._transforms import Transforms, augmentation_of
+from ._data_config import DataConfig
+from ._image_set import ImageSet, Normalization, Splits, fit_normalization
+from ._load_images import load
 
 __all__ = [
     "Augmentation",

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from ..._checks import count, fail, one_of
+from ._augment import Augmentation
 from ._image_set import ImageSet
-from ._shift_flip import Augmentation
 
 Batch = tuple[Float[Tensor, "N C H W"], Int[Tensor, " N"]]
 

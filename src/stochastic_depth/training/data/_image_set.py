@@ -1,13 +1,90 @@
-"""Labelled images in memory."""
+"""Labelled images in memory, and what turns their pixels into network inputs."""
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ..._checks import fail
-from ._normalization import Normalization
+from ..._errors import DataError
+
+NormalizationKind = Literal["pixel", "channel", "none"]
+
+CHUNK = 16  # images in float64 at a time: small enough to stay in the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """Map pixels in 0..255 to network inputs: x = (pixels - mean) / std.
+
+    Args:
+        mean: broadcastable to (C, H, W), float32; 0 unless given.
+        std: broadcastable to (C, H, W), float32, positive; 255 unless given.
+    """
+
+    mean: Tensor = field(default_factory=lambda: torch.zeros(1, 1, 1))
+    std: Tensor = field(default_factory=lambda: torch.full((1, 1, 1), 255.0))
+
+    def __call__(self, pixels: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """Return the inputs as float32, in the memory order of `pixels`."""
+        return pixels.to(torch.float32, copy=True).sub_(self.mean).div_(self.std)
+
+    def to(self, device: torch.device | str) -> "Normalization":
+        """Return the same map on another device."""
+        return Normalization(self.mean.to(device), self.std.to(device))
+
+
+def fit_normalization(pixels: Shaped[Tensor, "N C H W"], kind: NormalizationKind) -> Normalization:
+    """Measure the statistics of the training images.
+
+    `"pixel"` is the mean image and the standard deviation of all numbers around their
+    common mean, as in the program of Huang et al.; `"channel"` is mean and standard
+    deviation of each channel; `"none"` only divides by 255. Standard deviations divide
+    by the number of values minus one.
+
+    Args:
+        pixels: training images (N, C, H, W), N at least 1, values in 0..255.
+        kind: which statistics.
+
+    Returns:
+        The normalization, computed in float64.
+
+    Raises:
+        DataError: the pixels do not vary.
+
+    Example:
+        >>> black_and_white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+        >>> fit_normalization(black_and_white, "channel").mean.item()
+        127.5
+
+    References:
+        Huang et al. 2016, section 4 and their program (`cifar-dataset.lua`).
+    """
+    if kind == "none":
+        return Normalization()
+    total, squares = _moments(pixels)
+    over = (1, 2) if kind == "channel" else (0, 1, 2)
+    number = len(pixels) * total.numel() // total.sum(over).numel()
+    center = total.sum(over, keepdim=True) / number
+    variance = (squares.sum(over, keepdim=True) - number * center**2) / max(number - 1, 1)
+    if not (variance > 0).all():
+        raise DataError("The training images must vary; all their pixels are equal in a channel.")
+    mean = center if kind == "channel" else total / len(pixels)
+    return Normalization(mean.float(), variance.sqrt().float())
+
+
+def _moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sums over images of values and of squares, (C, H, W) each, in float64."""
+    # Of the same memory order as an image, so that the mean is subtracted without a transpose.
+    total = torch.zeros_like(pixels[0], dtype=torch.float64)
+    squares = torch.zeros_like(total)
+    for chunk in pixels.split(CHUNK):
+        values = chunk.to(torch.float64)
+        total += values.sum(0)
+        squares += values.square_().sum(0)
+    return total, squares
 
 
 @dataclass(frozen=True, eq=False)

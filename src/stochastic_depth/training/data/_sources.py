@@ -1,15 +1,24 @@
-"""From a configuration to labelled images, not yet decoded."""
+"""From a configuration to labelled images, not yet decoded: digits, folders, tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from jaxtyping import Int
+from PIL import Image
+from torch import Generator, Tensor
+
+from ..._checks import fail
 from ..._errors import DataError
-from ._config import DataConfig
-from ._digits import TRAIN_SIZE, read_digits
-from ._folder import read_folder
-from ._hub import read_hub
-from ._parquet import parquet_files, read_parquet
-from ._records import SPLIT_WORDS, Records, Source
+from ._data_config import DataConfig
+from ._records import SPLIT_WORDS, Records, Source, open_image
+from ._tabular import parquet_files, read_hub, read_parquet
+
+if TYPE_CHECKING:
+    from torchvision.datasets import ImageFolder
 
 
 def read(config: DataConfig) -> Source:
@@ -33,10 +42,10 @@ def _read(config: DataConfig) -> Source:
     if config.name == "digits":
         train_size = (config.limit or TRAIN_SIZE) + (config.validation or 0)
         return read_digits(train_size, config.split_seed)
-    return read_hub(config.name) if config.folder is None else _read_folder(config.folder)
+    return read_hub(config.name) if config.folder is None else _read_local(config.folder)
 
 
-def _read_folder(folder: Path) -> Source:
+def _read_local(folder: Path) -> Source:
     if not folder.is_dir():
         raise DataError(f"{folder} must be a folder with images; there is none of that name.")
     if parquet_files(folder):
@@ -85,3 +94,113 @@ def _class_names(source: Source, splits: Mapping[str, Records]) -> tuple[str, ..
             f"image of class {min(absent)}."
         )
     return names
+
+
+TRAIN_SIZE = 1000  # images in the training part unless the configuration limits it
+GREY_LEVELS = 16
+
+
+def read_digits(train_size: int, seed: int) -> Source:
+    """Split the digits into a training part, equally many of each class, and the rest.
+
+    Args:
+        train_size: number of training images; of each class floor or ceil of a tenth,
+            as long as there are as many.
+        seed: of the draw.
+
+    Returns:
+        The splits train and test.
+
+    Raises:
+        InvalidArgument: nothing is left to test on.
+    """
+    from sklearn.datasets import load_digits  # slow to import, and the other sources do without
+
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / GREY_LEVELS)).astype(np.uint8)
+    labels = torch.from_numpy(digits.target.astype(np.int64))
+    if train_size >= len(labels):
+        most = f"at most {len(labels) - 1}, the rest being the test"
+        raise fail("data.limit plus data.validation", most, train_size)
+    order = balanced_order(labels, torch.Generator().manual_seed(seed))
+    parts = {"train": order[:train_size], "test": order[train_size:]}
+    splits = {name: _digit_records(pixels, labels, rows) for name, rows in parts.items()}
+    return Source("digits", splits, tuple(str(digit) for digit in digits.target_names))
+
+
+def balanced_order(labels: Int[Tensor, " N"], generator: Generator) -> Int[Tensor, " N"]:
+    """Shuffle so that every beginning of the order has its classes as equal as can be.
+
+    Args:
+        labels: (N,), 0..K-1.
+        generator: of the shuffle.
+
+    Returns:
+        A permutation (N,): a random image of every class, then another of every class,
+        and so on until the classes run out.
+    """
+    order = torch.randperm(len(labels), generator=generator)
+    shuffled = labels[order]
+    turn = torch.zeros_like(shuffled)  # how many of its class come before an image
+    for label in shuffled.unique():
+        own = shuffled == label
+        turn[own] = torch.arange(int(own.sum()))
+    return order[turn.argsort(stable=True)]
+
+
+def _digit_records(pixels: np.ndarray, labels: Tensor, rows: Tensor) -> Records:
+    def images() -> Iterator[Image.Image]:
+        return map(Image.fromarray, pixels[rows.numpy()])
+
+    return Records(labels[rows], images, partial("digits, image {}".format))
+
+
+def read_folder(folder: Path) -> Source:
+    """Describe the splits of an image folder.
+
+    Args:
+        folder: holds `train/<class>/<image>`, and `val` or `test` of the same classes.
+
+    Returns:
+        The splits; classes are numbered in the order of their names.
+
+    Raises:
+        DataError: an empty class folder, or splits with different classes.
+    """
+    parts = {
+        SPLIT_WORDS[part.name.lower()]: _scan(part)
+        for part in sorted(folder.iterdir())
+        if part.is_dir() and part.name.lower() in SPLIT_WORDS
+    }
+    (reference, first), *rest = parts.items()
+    for split, part in rest:
+        odd = set(first.classes).symmetric_difference(part.classes)
+        if odd:
+            raise DataError(
+                f"{folder} must have the same class folders in {reference} and {split}; "
+                f"only one of them has {', '.join(sorted(odd))}."
+            )
+    splits = {split: _folder_records(part) for split, part in parts.items()}
+    return Source(str(folder), splits, tuple(first.classes))
+
+
+def _scan(part: Path) -> "ImageFolder":
+    from torchvision.datasets import ImageFolder  # slow to import, and the other sources do without
+
+    try:
+        return ImageFolder(str(part))
+    except FileNotFoundError as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{part} must hold one folder of images per class; {reason}") from error
+
+
+def _folder_records(part: "ImageFolder") -> Records:
+    files = tuple(Path(path) for path, _ in part.samples)
+
+    def images() -> Iterator[Image.Image]:
+        for file in files:
+            with open_image(file, str(file)) as image:
+                yield image
+
+    labels = torch.tensor(part.targets, dtype=torch.int64)
+    return Records(labels, images, lambda index: str(files[index]), files)

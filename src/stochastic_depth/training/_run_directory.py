@@ -1,0 +1,112 @@
+"""The directory of one run: one configuration, one process at a time."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from .._errors import RunDirectoryInUse
+from .._files import leftovers, write_text
+from ._run_config import RunConfig
+
+LOCK = ".lock"
+
+
+class RunDirectory:
+    """Files of a run, each written whole or not at all.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.gates = self.path / "gates.npy"
+
+    def holds(self, config: RunConfig) -> bool:
+        """Return whether a run of `config` was begun here; if not, one may be.
+
+        Raises:
+            RunDirectoryInUse: the directory holds another configuration or other files.
+        """
+        if not self.path.exists():
+            return False
+        if not self.path.is_dir():
+            raise RunDirectoryInUse(f"{self.path} is a file. Pass a directory for the run.")
+        if (self.path / "config.yaml").exists():
+            self._check_same(config)
+            return True
+        unfinished = set(leftovers(self.path))
+        if any(path.name != LOCK and path not in unfinished for path in self.path.iterdir()):
+            raise RunDirectoryInUse(
+                f"{self.path} must be empty or hold a run; it holds other files. "
+                "Pass another directory."
+            )
+        return False
+
+    @contextmanager
+    def claim(self, config: RunConfig) -> Iterator[None]:
+        """Hold the directory for a run of `config`, which it may already have begun.
+
+        Raises:
+            RunDirectoryInUse: as `holds`, or another process trains here.
+        """
+        self.holds(config)  # before anything is written
+        self.path.mkdir(parents=True, exist_ok=True)
+        # The system releases this lock with the process, however it ends.
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RunDirectoryInUse(self._busy()) from error
+        try:
+            for path in leftovers(self.path):
+                path.unlink()
+            if not self.holds(config):
+                text = yaml.safe_dump(config.to_mapping(), sort_keys=False)
+                write_text(self.path / "config.yaml", text)
+            yield
+        finally:
+            lock.release()
+
+    def read_run(self) -> dict[str, Any]:
+        """Return what `run.json` says; nothing before there is one."""
+        path = self.path / "run.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
+        """Write `run.json`."""
+        write_text(self.path / "run.json", json.dumps(run, indent=2) + "\n")
+
+    def _check_same(self, config: RunConfig) -> None:
+        present = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        # As many processes as there are now: they share out the same batches.
+        wanted = config.to_mapping() | {"processes": present.get("processes")}
+        differences = list(_differences(present, wanted))
+        if differences:
+            raise RunDirectoryInUse(
+                f"{self.path} holds a run of another configuration: {'; '.join(differences)}. "
+                "Pass another directory, or the same configuration to go on with that run."
+            )
+
+    def _busy(self) -> str:
+        pid = self.read_run().get("pid", "unknown")
+        return (
+            f"{self.path} is in use: process {pid} is training there. "
+            "Wait for it, or pass another directory."
+        )
+
+
+def _differences(present: Any, wanted: Any, name: str = "") -> Iterator[str]:
+    """Yield one phrase per field in which two configurations differ."""
+    if isinstance(present, Mapping) and isinstance(wanted, Mapping):
+        for key in dict.fromkeys([*present, *wanted]):
+            dotted = f"{name}.{key}" if name else str(key)
+            yield from _differences(present.get(key), wanted.get(key), dotted)
+    elif present != wanted:
+        yield f"{name} is {present!r} there and {wanted!r} here"
