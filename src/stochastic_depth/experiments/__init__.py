@@ -1,11 +1,7 @@
 """Running many: variants against each other, grids of them, and the record of a run."""
 
-from ._compare import compare
-from ._comparison import Comparison
-from ._configuration import differing_fields
-from ._diagnosis import RunDiagnosis, diagnose
-from ._grid import parse_grid
-from ._measures import (
+from ..training.record import BlockRecord, Summary
+from ..training.run_record import (
     EPOCH_SECONDS,
     LIVE_COST,
     LIVE_SHARE,
@@ -15,9 +11,14 @@ from ._measures import (
     TRAIN_ERROR_FINAL,
     TRAIN_ERROR_RUNNING,
     Measure,
+    RunRecord,
 )
+from ._compare import compare
+from ._comparison import Comparison
+from ._configuration import differing_fields
+from ._diagnosis import RunDiagnosis, diagnose
+from ._grid import parse_grid
 from ._plan import Plan
-from ._record import BlockRecord, RunRecord, Summary
 from ._results import results
 from ._statistics import LEAST_SEEDS_FOR_P, PairedDifference, Spread
 from ._sweep import sweep

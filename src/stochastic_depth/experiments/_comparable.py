@@ -5,8 +5,8 @@ from itertools import groupby
 from typing import Any
 
 from .._errors import DataError
+from ..training.run_record import RunRecord
 from ._configuration import differing_fields
-from ._record import RunRecord
 
 TEST_SET = ("name", "test", "classes")
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from .._checks import one_of
+from ..training.run_record import TEST_ERROR_AT_BEST, TEST_ERROR_LAST, Measure, RunRecord
 from ._comparable import check_comparable
 from ._configuration import differing_fields
 from ._gather import in_order, runs_under
-from ._measures import TEST_ERROR_AT_BEST, TEST_ERROR_LAST, Measure
 from ._plan import PLAN_FILE, Plan
-from ._record import RunRecord
 from ._statistics import PairedDifference, Spread
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._errors import DataError
-from ._record import RunRecord
+from ..training.run_record import RunRecord
 
 
 def runs_under(top: Path) -> list[Path]:

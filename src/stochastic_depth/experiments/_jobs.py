@@ -6,8 +6,8 @@ from pathlib import Path
 
 from .._errors import RunDirectoryInUse
 from ..training import RunConfig
+from ..training.run_record import RunRecord
 from ._configuration import differing_fields, identity
-from ._record import RunRecord
 
 LOGS = "logs"
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from .._errors import DataError
 from .._files import write_text
-from ._files import read_json
+from ..training.run_record import read_json
 
 PLAN_FILE = "compare.json"
 

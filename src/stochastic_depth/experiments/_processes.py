@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ._files import read_json
+from ..training.run_record import read_json
 from ._jobs import Job
 from ._progress import Progress
 

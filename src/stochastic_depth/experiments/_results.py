@@ -3,8 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from ._comparison import Comparison
-from ._measures import (
+from ..training.run_record import (
     EPOCH_SECONDS,
     LIVE_COST,
     LIVE_SHARE,
@@ -15,6 +14,7 @@ from ._measures import (
     TRAIN_ERROR_RUNNING,
     Measure,
 )
+from ._comparison import Comparison
 from ._statistics import PairedDifference, Spread
 
 MEASURES = {

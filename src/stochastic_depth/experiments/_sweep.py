@@ -10,6 +10,7 @@ from rich.console import Console
 
 from .._checks import count, fail, one_of
 from ..training import RunConfig, override, train
+from ..training.run_record import RunRecord
 from ._carry_out import RunAll, carry_out
 from ._comparison import Comparison
 from ._configuration import flatten
@@ -20,7 +21,6 @@ from ._plan import PLAN_FILE, Plan
 from ._planning import make_plan
 from ._processes import RunOne, run_all
 from ._ray import require_ray, run_all_on_ray
-from ._record import RunRecord
 from ._sweep_tables import Sweep
 
 Place = Literal["local", "ray"]

@@ -171,24 +171,30 @@ def _median_epoch(run: RunRecord) -> float | None:
     return median if isinstance(median, float) else None
 
 
-def _in_summary(name: str) -> Callable[[RunRecord], float | None]:
-    return lambda run: getattr(run.summary, name)
+def _in_summary(title: str, name: str, decimals: int = 2) -> Measure:
+    return Measure(title, lambda run: getattr(run.summary, name), decimals)
 
+
+TEST_ERROR_AT_BEST = _in_summary("test error at best validation, %", "test_error_at_best")
+TEST_ERROR_LAST = _in_summary("test error, last epoch, %", "test_error_last")
+TRAIN_ERROR_RUNNING = _in_summary("training error, running, %", "train_error_running")
+TRAIN_ERROR_FINAL = _in_summary("training error, final, %", "train_error_final")
+SECONDS = _in_summary("training time, s", "seconds", 1)
+EPOCH_SECONDS = Measure("median epoch, s", _median_epoch, 3)
+REALISED_DEPTH = _in_summary("blocks that ran in a step, mean", "realised_depth")
+LIVE_SHARE = _in_summary("live share of blocks", "live_share", 3)
+LIVE_COST = _in_summary("live share of cost", "live_cost", 3)
 
 MEASURES = {
-    "test_error_at_best": Measure(
-        "test error at best validation, %", _in_summary("test_error_at_best")
-    ),
-    "test_error_last": Measure("test error, last epoch, %", _in_summary("test_error_last")),
-    "train_error_running": Measure(
-        "training error, running, %", _in_summary("train_error_running")
-    ),
-    "train_error_final": Measure("training error, final, %", _in_summary("train_error_final")),
-    "seconds": Measure("training time, s", _in_summary("seconds"), 1),
-    "epoch_seconds": Measure("median epoch, s", _median_epoch, 3),
-    "realised_depth": Measure("blocks that ran in a step, mean", _in_summary("realised_depth")),
-    "live_share": Measure("live share of blocks", _in_summary("live_share"), 3),
-    "live_cost": Measure("live share of cost", _in_summary("live_cost"), 3),
+    "test_error_at_best": TEST_ERROR_AT_BEST,
+    "test_error_last": TEST_ERROR_LAST,
+    "train_error_running": TRAIN_ERROR_RUNNING,
+    "train_error_final": TRAIN_ERROR_FINAL,
+    "seconds": SECONDS,
+    "epoch_seconds": EPOCH_SECONDS,
+    "realised_depth": REALISED_DEPTH,
+    "live_share": LIVE_SHARE,
+    "live_cost": LIVE_COST,
 }
 """By name: what is measured of a finished run, as tables and charts call it."""
 
