@@ -3,30 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from ..training.run_record import (
-    EPOCH_SECONDS,
-    LIVE_COST,
-    LIVE_SHARE,
-    SECONDS,
-    TEST_ERROR_AT_BEST,
-    TEST_ERROR_LAST,
-    TRAIN_ERROR_FINAL,
-    TRAIN_ERROR_RUNNING,
-    Measure,
-)
+from ..training.run_record import EPOCH_SECONDS, MEASURES, REALISED_DEPTH, Measure
 from ._comparison import Comparison
 from ._statistics import PairedDifference, Spread
 
-MEASURES = {
-    "test_error_at_best": TEST_ERROR_AT_BEST,
-    "test_error_last": TEST_ERROR_LAST,
-    "train_error_running": TRAIN_ERROR_RUNNING,
-    "train_error_final": TRAIN_ERROR_FINAL,
-    "seconds": SECONDS,
-    "epoch_seconds": EPOCH_SECONDS,
-    "live_share": LIVE_SHARE,
-    "live_cost": LIVE_COST,
-}
+# The mean depth is the live share in other units.
+COMPARED = {name: of for name, of in MEASURES.items() if of is not REALISED_DEPTH}
 
 
 def results(comparison: Comparison) -> dict[str, Any]:
@@ -49,7 +31,7 @@ def results(comparison: Comparison) -> dict[str, Any]:
         "failures": comparison.failures,
         "variants": {
             variant: {
-                name: _spread(comparison.spread(variant, of)) for name, of in MEASURES.items()
+                name: _spread(comparison.spread(variant, of)) for name, of in COMPARED.items()
             }
             for variant in comparison.variants
         },

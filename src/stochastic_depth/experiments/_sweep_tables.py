@@ -12,7 +12,7 @@ from .._errors import DataError
 from .._files import write_text
 from ._comparison import Comparison
 from ._plan import Plan
-from ._results import MEASURES, name_of
+from ._results import COMPARED, name_of
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,16 @@ class Sweep:
                     "status": run.status if run else "failed",
                     "error": self.comparison.failures.get(key),
                 }
-                figures = {name: of(run) if run else None for name, of in MEASURES.items()}
+                figures = {name: of(run) if run else None for name, of in COMPARED.items()}
                 rows.append({**self._place(variant), "seed": seed, **fate, **figures})
         texts = dict.fromkeys(("identity", "status", "error"), pl.String)
-        return pl.DataFrame(rows, schema_overrides=texts | dict.fromkeys(MEASURES, pl.Float64))
+        return pl.DataFrame(rows, schema_overrides=texts | dict.fromkeys(COMPARED, pl.Float64))
 
     def cells(self) -> pl.DataFrame:
         """Return one row per cell: how many runs finished, mean and deviation of each measure."""
         spreads = [
             statistic
-            for name in MEASURES
+            for name in COMPARED
             for statistic in (
                 pl.col(name).mean().alias(f"{name}_mean"),
                 pl.col(name).std().alias(f"{name}_std"),
