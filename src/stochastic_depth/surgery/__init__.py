@@ -5,7 +5,6 @@ which mistakes that rules out.
 """
 
 from ._apply import apply
-from ._controller import DroppedGrads, Ranks
 from ._depth_check import DepthCheck, depth_check
 from ._extract import extract
 from ._find import find_blocks
@@ -14,8 +13,8 @@ from ._handle import Handle, handle
 from ._plan import Plan, plan
 from ._predict import Prediction, predict
 from ._recalibrate import recalibrate
-from ._register import register
-from .finding import Block, Granularity, Transitions
+from .following import Block, Granularity, Transitions
+from .running import DroppedGrads, Ranks, Scale
 
 __all__ = [
     # look
@@ -23,7 +22,6 @@ __all__ = [
     "Plan",
     "find_blocks",
     "plan",
-    "register",
     # look at its depth
     "DepthCheck",
     "depth_check",
@@ -45,5 +43,6 @@ __all__ = [
     "DroppedGrads",
     "Granularity",
     "Ranks",
+    "Scale",
     "Transitions",
 ]

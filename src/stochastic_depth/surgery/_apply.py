@@ -1,6 +1,7 @@
 """Put stochastic depth on a model."""
 
 import warnings
+from itertools import count as count_from
 from typing import Any, get_args
 
 from torch import nn
@@ -8,12 +9,22 @@ from torch import nn
 from .._checks import count, one_of
 from ..blocks import Execution
 from ..gates import Per, Rescale
-from ._controller import DroppedGrads, Options, Ranks
-from ._distributed import refuse_synchronised, refuse_wrapped
+from ._asked import Survival, law_of, scheduled
 from ._handle import Handle
-from ._install import install, require_plain
-from ._survival import Survival, law_of, scheduled
-from .finding import Anatomy, Granularity, Transitions
+from .following import Anatomy, Granularity, Transitions
+from .running import (
+    DroppedGrads,
+    Options,
+    Ranks,
+    Scale,
+    install,
+    refuse_synchronised,
+    refuse_wrapped,
+    require_plain,
+)
+
+_APPLIED = count_from(0)
+"""Default seeds: models of one process do not draw in lockstep by accident."""
 
 
 def apply(
@@ -24,10 +35,11 @@ def apply(
     per: Per = "batch",
     rescale: Rescale = "train",
     granularity: Granularity = "block",
+    scale: Scale = "block",
     transitions: Transitions = "protect",
     dropped_grads: DroppedGrads = "none",
     ranks: Ranks | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     execution: Execution = "auto",
     example: Any | None = None,
 ) -> Handle:
@@ -53,16 +65,20 @@ def apply(
             its own.
         granularity: `"block"`, or `"branch"` for a gate per residual branch (attention
             and MLP apart, as timm masks them).
+        scale: what a gate scales in a block of several branches: `"block"` its whole change,
+            S(x) + d (B(x) - S(x)), whose mean is the evaluated block; `"branch"` each branch,
+            whose mean is not.
         transitions: what becomes of blocks whose shortcut is a projection: `"protect"`
             runs them always, `"drop"` reduces a dropped one to its shortcut.
         dropped_grads: gradient of dropped branches: `"none"` leaves it None and the
-            optimizer passes the parameters over; `"zero"`, as Huang et al., lets weight
+            optimizer skips the parameters; `"zero"`, as Huang et al., lets weight
             decay and momentum move them.
         ranks: `"shared"` gates on all processes, or `"independent"`. By default shared
             for `per="batch"` and independent otherwise.
-        seed: of the gates, at least 0. The global random generators are not used.
+        seed: of the gates, at least 0; by default the number of models that `apply` was
+            called for before, 0 for the first. The global random generators are not used.
         execution: how dropped branches are left out, see `blocks.Execution`.
-        example: an input of the model, or a tuple of inputs; see `find_blocks`.
+        example: an input of the model; see `find_blocks`.
 
     Returns:
         The handle.
@@ -90,12 +106,15 @@ def apply(
     References:
         Huang et al. 2016, section 3.
     """
-    options = Options(per, execution, dropped_grads, ranks)
+    options = Options(per, execution, dropped_grads, ranks, scale)
     one_of("rescale", rescale, get_args(Rescale))
     require_plain(model)
     refuse_wrapped(model)
-    anatomy = Anatomy.of(model, granularity, transitions, example)
+    given = None if seed is None else count("seed", seed, least=0)
+    anatomy = Anatomy.of(model, granularity, transitions, example, samples=per != "batch")
     anatomy.require_droppable(model)
+    if per != "batch":
+        anatomy.require_samples()
     if options.independent:
         refuse_synchronised(model)
     law = law_of(anatomy, survival, scheduled(model, anatomy, survival, budget), rescale)
@@ -105,5 +124,5 @@ def apply(
             "with probability 1.",
             stacklevel=2,
         )
-    install(model, anatomy, law, options, count("seed", seed, least=0))
+    install(model, anatomy, law, options, next(_APPLIED) if given is None else given)
     return Handle(model)

@@ -1,17 +1,16 @@
 """Cut a subnetwork out of a model."""
 
 import copy
-from collections import Counter
 from typing import Any
 
 from torch import Tensor, nn
 
 from .._checks import finite, same_length
 from .._errors import Unsupported
-from ._gated import CONTROLLER
-from ._install import uninstall
-from .finding import Anatomy, Granularity, Unit
-from .translation import CannotTranslate, masks
+from ._remains import cut, uses_of
+from ._takeover import own_rates
+from .following import Anatomy, Granularity
+from .running import CONTROLLER, uninstall
 
 
 def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> nn.Module:
@@ -27,7 +26,7 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
     Args:
         model: any model whose blocks `find_blocks` finds, with or without stochastic depth.
         gates: one finite number per block, shape (L,).
-        example: an input of the model, or a tuple of inputs; see `find_blocks`.
+        example: an input of the model; see `find_blocks`.
 
     Returns:
         The subnetwork; `model` is left as it is.
@@ -51,27 +50,22 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
         uninstall(twin)
     anatomy = Anatomy.of(twin, granularity, "drop", example)
     anatomy.require_droppable(twin)
-    for path, name, _ in list(masks(twin)):
-        setattr(twin.get_submodule(path), name, 0.0)
+    for rate in own_rates(twin):
+        rate.put(twin, 0.0)
     values = same_length("gates", finite("gates", gates), len(anatomy.blocks)).tolist()
-    uses = Counter(id(p) for _, p in twin.named_parameters(remove_duplicate=False))
+    uses = uses_of(twin.named_parameters(remove_duplicate=False))
     shared = {parameter for parameter, count in uses.items() if count > 1}
     for unit in anatomy.survey.units:
-        gates_of_unit = anatomy.per_branch(unit, values)
-        if any(gate != 1 for gate in gates_of_unit):
-            twin = _replace(twin, unit, gates_of_unit, shared)
+        mine = [values[index] for index in anatomy.gates_of(unit)]
+        if all(gate == 1 for gate in mine):
+            continue
+        if unit.obstacle:
+            raise Unsupported(f"The gate of {unit.path} must be 1, because {unit.obstacle}.")
+        if unit.uses > 1:
+            raise Unsupported(f"{unit.path} cannot be cut: the model calls it {unit.uses} times.")
+        every = mine if len(mine) == len(unit.branches) else mine * len(unit.branches)
+        left = cut(twin.get_submodule(unit.path), unit, every, shared)
+        if not unit.path:
+            return left
+        twin.set_submodule(unit.path, left)
     return twin
-
-
-def _replace(model: nn.Module, unit: Unit, gates: list[float], shared: set[int]) -> nn.Module:
-    """Put gates on one block for good, and return the model."""
-    if unit.translation is None:
-        raise Unsupported(f"The gate of {unit.path} must be 1, because {unit.obstacle}.")
-    try:
-        left = unit.translation.fixed(model.get_submodule(unit.path), gates, shared)
-    except CannotTranslate as error:
-        raise Unsupported(f"{unit.path} cannot be cut: {error}.") from error
-    if not unit.path:
-        return left
-    model.set_submodule(unit.path, left)
-    return model

@@ -4,9 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from ._gated import CONTROLLER
-from ._install import require_plain
-from .finding import Anatomy, Block, Granularity, Transitions
+from .following import Anatomy, Block, Granularity, Transitions
+from .running import CONTROLLER, require_plain
 
 
 def find_blocks(
@@ -18,17 +17,17 @@ def find_blocks(
 ) -> tuple[Block, ...]:
     """Return the residual blocks of a model, in the order in which they run.
 
-    The project's `Residual` modules are recognised as they are. Foreign blocks are found
-    by following the forward of each module, on a model that is run once on `example`;
-    each translation into residual steps is checked by running it beside the original.
+    The project's `Residual` modules are recognised as they are. Foreign blocks are found by
+    recording what the model computes on `example`, at two batch sizes; what each block
+    leaves when dropped is checked by running it. The model is left as it is.
 
     Args:
         model: the model; one that has stochastic depth shows the blocks it has it on, and
             the other arguments do not matter.
         granularity: see `Granularity`.
         transitions: see `Transitions`.
-        example: an input of the model, or a tuple of inputs. Guessed when needed; given,
-            the costs of the blocks are measured on it.
+        example: an input of the model, a tuple of inputs, or a dictionary of keyword
+            arguments. Guessed when needed; given, the costs of the blocks are measured on it.
 
     Returns:
         The blocks; empty if there are none.

@@ -13,15 +13,14 @@ from .._checks import fail
 from .._errors import Unsupported
 from .._typing import Gates
 from ..gates import Deterministic
-from ._controller import Controller, Options
-from ._gated import CONTROLLER
-from ._install import install, uninstall
-from ._pass import Pass
-from .finding import Anatomy, Block
+from .following import Anatomy, Block
+from .running import CONTROLLER, Controller, Options, Pass, install, uninstall
 
 
 @contextmanager
-def gating(model: nn.Module, gates: Gates) -> Iterator[None]:
+def gating(
+    model: nn.Module, gates: Gates, *, example: Any | None = None
+) -> Iterator[None]:
     """Run `model` under the given gates inside a `with` statement.
 
         output = f(x; d) with d = gates, in training and in evaluation mode
@@ -34,6 +33,7 @@ def gating(model: nn.Module, gates: Gates) -> Iterator[None]:
         model: any model whose blocks `find_blocks` finds.
         gates: one number per block, shape (L,), or one per block and sample, (L, N). With
             gates that require a gradient all branches run.
+        example: an input of a model without stochastic depth; see `find_blocks`.
 
     Raises:
         InvalidArgument: gates of another length.
@@ -52,7 +52,7 @@ def gating(model: nn.Module, gates: Gates) -> Iterator[None]:
         with _forced(controller, gates):
             yield
         return
-    controller = gate_all(model)
+    controller = gate_all(model, example)
     try:
         with _forced(controller, gates):
             yield
@@ -86,7 +86,7 @@ class GatedModel:
             return self._twin(x)
 
 
-def gated(model: nn.Module) -> GatedModel:
+def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:
     """Return the model as a function of its input and its gates, `f(x, gates)`.
 
     The function shares parameters, buffers and training mode with the model, which is
@@ -94,6 +94,7 @@ def gated(model: nn.Module) -> GatedModel:
 
     Args:
         model: any model whose blocks `find_blocks` finds.
+        example: an input of a model without stochastic depth; see `find_blocks`.
 
     Returns:
         `f(x, gates)`, gates of shape (L,) or (L, N); x is passed to the model. `f.blocks`
@@ -111,14 +112,15 @@ def gated(model: nn.Module) -> GatedModel:
         torch.Size([3])
     """
     twin = _sharing_copy(model)
-    return GatedModel(model, twin, vars(twin).get(CONTROLLER) or gate_all(twin))
+    return GatedModel(model, twin, vars(twin).get(CONTROLLER) or gate_all(twin, example))
 
 
-def gate_all(model: nn.Module) -> Controller:
+def gate_all(model: nn.Module, example: Any | None = None) -> Controller:
     """Put gates on every block of `model`, all open."""
-    anatomy = Anatomy.of(model, transitions="drop")
+    anatomy = Anatomy.of(model, transitions="drop", example=example)
     anatomy.require_droppable(model)
-    return install(model, anatomy, Deterministic(torch.ones(len(anatomy.blocks))), Options(), 0)
+    ones = torch.ones(len(anatomy.blocks), device="cpu")
+    return install(model, anatomy, Deterministic(ones), Options(), 0)
 
 
 @contextmanager
@@ -146,9 +148,25 @@ def _checked(gates: Gates, controller: Controller) -> Gates:
 
 
 def _sharing_copy(model: nn.Module) -> nn.Module:
-    """Return a copy of the modules that shares parameters and buffers with `model`."""
+    """Return a copy of the modules that shares everything else with `model`."""
     shared: dict[int, Any] = {}
     for module in model.modules():
         for tensors in (module._parameters, module._buffers):
             shared[id(tensors)] = tensors
+        for name, value in vars(module).items():
+            if name not in _OWN and not _holds_modules(value) and name != CONTROLLER:
+                shared[id(value)] = value
     return copy.deepcopy(model, shared)
+
+
+_OWN = {*vars(nn.Module()), "_stochastic_depth_seat", "_stochastic_depth_child"}
+
+
+def _holds_modules(value: Any, depth: int = 3) -> bool:
+    if isinstance(value, nn.Module) or depth == 0:
+        return True
+    if isinstance(value, dict):
+        return any(_holds_modules(entry, depth - 1) for entry in value.values())
+    if isinstance(value, list | tuple | set):
+        return any(_holds_modules(entry, depth - 1) for entry in value)
+    return callable(value) and getattr(value, "__self__", None) is not None

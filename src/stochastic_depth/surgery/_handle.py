@@ -9,10 +9,8 @@ from .._checks import count, fail, probabilities, same_length
 from .._errors import InvalidArgument, Unsupported
 from .._typing import Gates, Probabilities
 from ..gates import Bernoulli, FixedDepth, Law
-from ._controller import Controller
-from ._gated import CONTROLLER
-from ._install import compile_branches, uninstall
-from .finding import Block
+from .following import Block
+from .running import CONTROLLER, Controller, compile_branches, uninstall
 
 
 class Handle:
@@ -60,9 +58,11 @@ class Handle:
         return self.law.survival
 
     @survival.setter
-    def survival(self, p: Tensor | Iterable[float]) -> None:
+    def survival(self, p: Tensor | Iterable[float] | float) -> None:
         if not isinstance(self.law, Bernoulli | FixedDepth):
             raise Unsupported(f"{self.law} has no probabilities to set; set handle.law instead.")
+        if isinstance(p, int | float) or (isinstance(p, Tensor) and p.ndim == 0):
+            p = [float(p)] * len(self.blocks)
         vector = same_length("survival", probabilities("survival", p), len(self.blocks)).clone()
         for block in self.blocks:
             if not block.droppable:
@@ -107,20 +107,24 @@ class Handle:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on with the same gates."""
-        return {"seed": self.seed, "step": self.step, "survival": self.survival.clone()}
+        per = self._controller.options.per
+        return {"seed": self.seed, "step": self.step, "per": per, "law": self.law.state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.
 
         Raises:
-            InvalidArgument: an entry is missing or out of range, or of another model.
+            InvalidArgument: an entry is missing or out of range, or of another model, another
+                law, another rescaling or another `per`.
         """
-        missing = {"seed", "step", "survival"} - state.keys()
+        missing = {"seed", "step", "per", "law"} - state.keys()
         if missing:
             raise fail("state", "one of Handle.state_dict()", f"no {', '.join(sorted(missing))}")
         seed = count("seed", state["seed"], least=0)
         step = count("step", state["step"], least=0)
-        self.survival = state["survival"]
+        if state["per"] != (per := self._controller.options.per):
+            raise fail("state", f"of gates per {per}", f"gates per {state['per']}")
+        self.law = self.law.with_state(state["law"])
         self._controller.seed, self._controller.step = seed, step
 
     def remove(self) -> None:

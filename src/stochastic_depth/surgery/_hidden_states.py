@@ -13,8 +13,8 @@ from .._errors import Unsupported
 from .._typing import Gates
 from ._find import find_blocks
 from ._gating import gating
-from ._pass import first_tensor
-from .finding import Block
+from .following import Block
+from .running import first_tensor
 
 Passage = tuple[Tensor, Tensor]
 """What one block was given, and what it returned."""

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from .._checks import fail
 from .._typing import Costs, Probabilities
 from ..budgets import active_share
-from ._gated import CONTROLLER
-from ._install import require_plain
-from ._survival import Survival, scheduled
-from .finding import Anatomy, Block, Granularity, Transitions
+from ._asked import Survival, law_of, scheduled
+from .following import Anatomy, Block, Granularity, Transitions
+from .following._units import Other
+from .running import CONTROLLER, require_plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,8 @@ class Plan:
         survival: survival probabilities in force: protected blocks at 1, shape (L,).
         network_share: operations of all branches, as a share of the model's; None unless
             measured on an example.
+        others: modules with a residual addition, or a mask, that have no gate, and why.
+        scaling: what a gate scales in blocks of several branches.
     """
 
     model: str
@@ -34,6 +36,8 @@ class Plan:
     scheduled: Probabilities
     survival: Probabilities
     network_share: float | None
+    others: tuple[Other, ...] = ()
+    scaling: str = "block"
 
     @cached_property
     def cost_share(self) -> Costs:
@@ -63,7 +67,17 @@ class Plan:
         rows = [heads, *(self._row(block) for block in self.blocks)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(_aligned, row, widths, heads)).rstrip() for row in rows]
-        return "\n".join([*lines, "", *self._totals()])
+        return "\n".join([*lines, "", *self._totals(), *self._ungated()])
+
+    def _ungated(self) -> list[str]:
+        """Name what has no gate, one line for each class and reason."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for other in self.others:
+            groups.setdefault((other.kind, other.reason), []).append(other.path or "(the model)")
+        return [
+            f"no gate: {kind} ({', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''}): {reason}"
+            for (kind, reason), paths in groups.items()
+        ]
 
     def _row(self, block: Block) -> tuple[str, ...]:
         p = float(self.survival[block.index])
@@ -75,7 +89,7 @@ class Plan:
             f"{p:.3f} ({1 - p:.3f})",
             f"{self.cost_share[block.index]:.1%}",
             f"{self.saving[block.index]:.1%}",
-            "droppable" if block.droppable else f"always runs: {block.reason}",
+            _verdict(block),
         )
 
     def _totals(self) -> list[str]:
@@ -107,6 +121,7 @@ class Plan:
                     "kind": block.kind,
                     "droppable": block.droppable,
                     "reason": block.reason,
+                    "masked": block.masked,
                     "cost": block.cost,
                     "scheduled": float(self.scheduled[block.index]),
                     "survival": float(self.survival[block.index]),
@@ -172,13 +187,21 @@ def plan(
             given = budget if survival is None else survival
             raise fail("survival", "left out for a model that has it", repr(given), remedy)
         p = controller.law.survival
-        return Plan(name, controller.blocks, p, p, controller.anatomy.share)
+        others = controller.anatomy.survey.others
+        scaling = controller.options.scale
+        return Plan(name, controller.blocks, p, p, controller.anatomy.share, others, scaling)
     require_plain(model)
     anatomy = Anatomy.of(model, granularity, transitions, example)
     anatomy.require_droppable(model)
     asked = scheduled(model, anatomy, survival, budget)
-    in_force = asked.masked_fill(anatomy.protected, 1.0)
-    return Plan(name, anatomy.blocks, asked, in_force, anatomy.share)
+    in_force = law_of(anatomy, survival, asked, "train").survival
+    return Plan(name, anatomy.blocks, asked, in_force, anatomy.share, anatomy.survey.others)
+
+
+def _verdict(block: Block) -> str:
+    if not block.droppable:
+        return f"always runs: {block.reason}"
+    return f"droppable, but runs: {block.masked}" if block.masked else "droppable"
 
 
 def _aligned(cell: str, width: int, head: str) -> str:

@@ -1,6 +1,7 @@
 """Predict by many subnetworks, and say how far they agree."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +9,8 @@ from torch import Tensor, nn
 from .._checks import count, fail
 from .._errors import InvalidArgument
 from ..gates import Law, Per, draw, stream
-from ._gated import CONTROLLER
 from ._gating import GatedModel, gated
+from .running import CONTROLLER
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,7 @@ def predict(
     law: Law | None = None,
     per: Per = "sample",
     seed: int = 0,
+    example: Any | None = None,
 ) -> Prediction:
     """Predict by Monte Carlo over the gates.
 
@@ -74,6 +76,7 @@ def predict(
         per: what shares a draw, see `gates.draw`. With `"batch"` there is one forward
             per draw, for models whose blocks do not keep the batch first.
         seed: of the gates, at least 0.
+        example: an input of a model without stochastic depth; see `find_blocks`.
 
     Returns:
         The outputs (draws, N, ...), with their mean, variance and mutual information.
@@ -94,8 +97,8 @@ def predict(
     """
     law = law or _law_of(model)
     count("draws", draws, least=2)
-    generator = stream(count("seed", seed, least=0), 0)
-    f = gated(model)
+    generator = stream(count("seed", seed, least=0), 0, purpose="predict")
+    f = gated(model, example=example)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

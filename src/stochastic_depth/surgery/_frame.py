@@ -1,0 +1,175 @@
+"""One run of a block's own forward, under gates on its branches.
+
+The block runs as it was written. Only the children in its branches know about the gate: the
+one a branch leaves by scales what it returns, and those of a branch that is dropped beside
+others that run are not called at all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ..blocks import Gate, Rows, take_rows
+from ..blocks._gate import per_sample
+
+Plain = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Stub:
+    """What stands for the output of a child that is not called.
+
+    Attributes:
+        leaves: for each leaf of its output the dimensions, as positions in the shape of its
+            first tensor argument or as numbers of their own; None for its first tensor
+            argument itself, or a constant in a tuple.
+        form: how the leaves are nested.
+    """
+
+    leaves: tuple[Any, ...]
+    form: pytree.TreeSpec
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, zero: bool) -> Any:
+        """Return the stand-in for a call with these arguments."""
+        first = next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
+        leaves = [_stand_in(rule, first, zero=zero) for rule in self.leaves]
+        return pytree.tree_unflatten(leaves, self.form)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape: sizes, and positions of dimensions of another tensor where `copied`."""
+
+    sizes: tuple[int, ...]
+    copied: tuple[bool, ...]
+
+
+def _stand_in(rule: Any, first: Tensor, *, zero: bool) -> Any:
+    if isinstance(rule, tuple):  # a constant
+        return rule[0]
+    if rule is None and not zero:
+        return first
+    if rule is None:
+        return torch.zeros_like(first)
+    sizes = zip(rule.sizes, rule.copied, strict=True)
+    return first.new_zeros([first.shape[size] if copied else size for size, copied in sizes])
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a child does in a branch of one block.
+
+    Attributes:
+        branch: number of the branch.
+        leaf: which tensor of its output leaves the branch; None if none does.
+        stub: what stands for its output when the branch is dropped; None if it must run.
+        enters: which leaves of its arguments come from outside the branch and have one row
+            per sample; None if its samples cannot be run apart.
+    """
+
+    branch: int
+    leaf: int | None = None
+    stub: Stub | None = None
+    enters: tuple[bool, ...] | None = None
+
+
+@dataclass(eq=False)
+class Frame:
+    """The gates of a block while it runs.
+
+    Attributes:
+        unit: number of the block.
+        gates: one per branch.
+        skips: for each branch, whether its children may be left out.
+        left: branches that have left so far.
+    """
+
+    unit: int
+    gates: list[Gate]
+    skips: list[bool]
+    left: list[int] = field(default_factory=list)
+    counts: dict[int, int] = field(default_factory=dict)
+
+    def nth(self, child: nn.Module) -> int:
+        """Count a call of a child."""
+        number = self.counts.get(id(child), 0)
+        self.counts[id(child)] = number + 1
+        return number
+
+    def call(self, role: Role, plain: Plain, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a child, or not, and put the gate of its branch on what it returns."""
+        gate, skips = self.gates[role.branch], self.skips[role.branch]
+        if role.leaf is not None:
+            self.left.append(role.branch)
+        if isinstance(gate, float) and gate == 1:
+            return plain(*args, **kwargs)
+        if isinstance(gate, float) and gate == 0 and skips and role.stub is not None:
+            return role.stub(args, kwargs, zero=role.leaf is not None)
+        if isinstance(gate, Rows):
+            return self._gathered(gate, role, plain, args, kwargs)
+        output = plain(*args, **kwargs)
+        return output if role.leaf is None else on_leaf(output, role.leaf, lambda y: scaled(y, gate))
+
+    def _gathered(
+        self, gate: Rows, role: Role, plain: Plain, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if not self.skips[role.branch] or role.enters is None:
+            output = plain(*args, **kwargs)
+            if role.leaf is None:
+                return output
+            return on_leaf(output, role.leaf, lambda y: scaled(y, dense(gate, y)))
+        leaves, form = pytree.tree_flatten((args, kwargs))
+        rows = [
+            take_rows(leaf, gate.index) if enters else leaf
+            for leaf, enters in zip(leaves, role.enters, strict=True)
+        ]
+        args, kwargs = pytree.tree_unflatten(rows, form)
+        output = plain(*args, **kwargs)
+        if role.leaf is None:
+            return output
+        return on_leaf(output, role.leaf, lambda y: spread(scaled_rows(y, gate), gate, self.size))
+
+    size: int = 0
+
+
+def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any:
+    """Return an output with a function applied to one of its tensors."""
+    if isinstance(output, Tensor):
+        return function(output)
+    leaves, form = pytree.tree_flatten(output)
+    tensors = [position for position, value in enumerate(leaves) if isinstance(value, Tensor)]
+    leaves[tensors[leaf]] = function(leaves[tensors[leaf]])
+    return pytree.tree_unflatten(leaves, form)
+
+
+def scaled(y: Tensor, gate: float | Tensor) -> Tensor:
+    """Return `gate * y`; what is dropped is exactly zero, NaN and infinity included."""
+    if isinstance(gate, float):
+        return torch.zeros_like(y) if gate == 0 else y * gate
+    factor = per_sample(gate, y)
+    # Not `where(factor == 0, 0, ...)`: at 0 the derivative in the gate is y.
+    return factor * torch.where((factor != 0) | y.isfinite(), y, 0)
+
+
+def scaled_rows(y: Tensor, gate: Rows) -> Tensor:
+    """Return the rows of a gathered branch times their gates."""
+    if isinstance(gate.scale, float):
+        return y if gate.scale == 1 else y * gate.scale
+    return y * per_sample(gate.scale, y)
+
+
+def spread(rows: Tensor, gate: Rows, size: int) -> Tensor:
+    """Return a batch that is zero but for some rows."""
+    whole = rows.new_zeros((size, *rows.shape[1:]))
+    return whole.index_copy(0, gate.index, rows)
+
+
+def dense(gate: Rows, like: Tensor) -> Tensor:
+    """Return the gate of every sample of a batch."""
+    scale = gate.scale
+    values = like.new_full((len(gate.index),), scale) if isinstance(scale, float) else scale
+    return like.new_zeros(len(like)).index_copy(0, gate.index, values.to(like))

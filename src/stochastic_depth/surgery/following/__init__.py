@@ -1,0 +1,23 @@
+"""Following: how a foreign model is read. The README of `surgery` tells it in two pages."""
+
+from ._anatomy import Anatomy, Block, Granularity, Transitions
+from ._pattern import Arguments
+from ._sites import is_mask, masks
+from ._units import Branch, Unit, survey
+from ._verify import Known, learn, spares
+
+__all__ = [
+    "Anatomy",
+    "Arguments",
+    "Block",
+    "Branch",
+    "Granularity",
+    "Known",
+    "Transitions",
+    "Unit",
+    "is_mask",
+    "learn",
+    "masks",
+    "spares",
+    "survey",
+]

@@ -1,0 +1,132 @@
+"""Where a branch leaves: the children whose output reaches the addition unchanged but for a factor.
+
+A gate is applied there, by scaling what the child returns, and everything else in the block's
+forward is as it was written.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from ._joins import Join, uses_parameters
+from ._recording import Call, Operation, Recording, Ref
+
+aten = torch.ops.aten
+
+MOVES = {
+    aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default,
+    aten.transpose.int, aten.t.default, aten.clone.default, aten.contiguous.default,
+    aten.slice.Tensor, aten.select.int, aten.unsqueeze.default, aten.squeeze.dim,
+    aten.squeeze.default, aten.squeeze.dims, aten.expand.default, aten.roll.default,
+    aten.constant_pad_nd.default, aten._to_copy.default, aten.alias.default, aten.detach.default,
+    aten.neg.default, aten.flip.default, aten.split.Tensor, aten.split_with_sizes.default,
+    aten.native_dropout.default, aten.as_strided.default, aten.flatten.using_ints,
+    aten.unflatten.int, aten.upsample_nearest2d.vec, aten.upsample_nearest2d.default,
+    aten.upsample_bilinear2d.vec, aten.upsample_bilinear2d.default, aten.avg_pool2d.default,
+    aten.mean.dim, aten.sum.dim_IntList, aten.index.Tensor, aten.unbind.int, aten.chunk.default,
+    aten.mul.Scalar, aten.div.Scalar, aten.im2col.default, aten.col2im.default,
+    aten.pixel_shuffle.default, aten.pixel_unshuffle.default, aten.native_channel_shuffle.default,
+}  # fmt: skip
+"""Operations that are proportional to their first argument."""
+
+SUMS = {aten.add.Tensor, aten.add_.Tensor, aten.sub.Tensor, aten.sub_.Tensor}
+PRODUCTS = {aten.mul.Tensor, aten.mul_.Tensor}
+QUOTIENTS = {aten.div.Tensor, aten.div_.Tensor}
+LISTS = {aten.cat.default, aten.stack.default}
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A place where a branch leaves.
+
+    Attributes:
+        path: of the child, in the block.
+        nth: which call of it in one call of the block, from 0.
+        leaf: which tensor of what it returns.
+    """
+
+    path: str
+    nth: int
+    leaf: int
+
+
+class _None(Exception):
+    """A branch leaves in no child."""
+
+
+def exits(recording: Recording, block: Call, join: Join) -> tuple[Exit, ...]:
+    """Return where the branch of an addition leaves; empty if that is in no child."""
+    try:
+        found = _Walk(recording, block, join).back(join.branch)
+    except _None:
+        return ()
+    return tuple(dict.fromkeys(found))
+
+
+class _Walk:
+    def __init__(self, recording: Recording, block: Call, join: Join) -> None:
+        self.recording, self.block, self.join = recording, block, join
+
+    def back(self, number: int) -> list[Exit]:
+        """Return the exits that a value is proportional to."""
+        if number not in self.join.between:
+            raise _None
+        value = self.recording.values[number]
+        child = self._child(value.call)
+        if child is not None:
+            if number in child.outputs:
+                return [self._exit(child, number)]
+            raise _None
+        if value.operation is None:
+            raise _None
+        return self._through(self.recording.operations[value.operation])
+
+    def _child(self, call: int) -> Call | None:
+        """Return the outermost call inside the block that is wholly on the branch."""
+        for number in self.recording.calls[call].stack[len(self.block.stack) :]:
+            child = self.recording.calls[number]
+            if not child.begin <= self.join.operation < child.end:
+                return child
+        return None
+
+    def _exit(self, child: Call, number: int) -> Exit:
+        calls = [c for c in self.recording.calls_of(child.path) if self.block.number in c.stack]
+        inside = f"{self.block.path}." if self.block.path else ""
+        path = child.path.removeprefix(inside)
+        return Exit(path, calls.index(child), child.outputs.index(number))
+
+    def _through(self, operation: Operation) -> list[Exit]:
+        function = operation.function
+        if function in MOVES:
+            return self.back(operation.inputs[0])
+        if function in SUMS:
+            operands = [arg.value for arg in operation.args if isinstance(arg, Ref)]
+            if len(operands) != 2:  # a number is added
+                raise _None
+            return [found for operand in operands for found in self.back(operand)]
+        if function in LISTS:
+            return [found for operand in operation.inputs for found in self.back(operand)]
+        if function in PRODUCTS:
+            return self._factor(operation)
+        if function in QUOTIENTS:
+            return self.back(operation.inputs[0])
+        raise _None
+
+    def _factor(self, operation: Operation) -> list[Exit]:
+        """Return the exits of one factor; the other may be anything but zero-safe."""
+        inside = [number for number in operation.inputs if number in self.join.between]
+        learned = [number for number in inside if self._learned(number)]
+        for number in sorted(learned or inside, reverse=True):
+            try:
+                return self.back(number)
+            except _None:
+                continue
+        raise _None
+
+    def _learned(self, number: int) -> bool:
+        ancestors = self.recording.values[number].ancestors
+        return any(
+            uses_parameters(self.recording, other)
+            for other in self.join.between
+            if ancestors >> other & 1
+        )

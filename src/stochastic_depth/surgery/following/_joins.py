@@ -1,0 +1,159 @@
+"""Where a shortcut and a branch meet: the residual additions of a recording."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from ._recording import Call, Operation, Recording, Ref, refs
+
+aten = torch.ops.aten
+
+ADDITIONS = {aten.add.Tensor, aten.add_.Tensor, aten.sub.Tensor, aten.sub_.Tensor}
+"""Operations that add one tensor to another, entry by entry."""
+
+PRODUCTS = {aten.addcmul.default, aten.addcmul_.default}
+"""Operations that add a product to a tensor."""
+
+ShortcutKind = Literal["identity", "resize", "projection"]
+"""Of a shortcut: nothing happens on it; something without parameters; a learned map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """One residual addition, `sum = shortcut + branch`.
+
+    Attributes:
+        operation: number of the addition.
+        shortcut: number of the value of one operand.
+        branch: number of the value of the other.
+        between: numbers of the values of the branch, from what it shares with the shortcut
+            on.
+        kind: of the shortcut.
+        owner: the innermost call in which all of this takes place.
+    """
+
+    operation: int
+    shortcut: int
+    branch: int
+    between: frozenset[int]
+    kind: ShortcutKind
+    owner: Call
+
+
+def find_joins(recording: Recording) -> list[Join]:
+    """Return the residual additions, in the order in which they happen.
+
+    The operands of a residual addition have a common origin; the branch is the operand that
+    is computed from the other, with parameters. Where neither is computed from the other (a
+    projection), it is the one with more layers. It is found by where data comes from, never
+    by a size.
+    """
+    found = (_join(recording, number) for number in range(len(recording.operations)))
+    return [join for join in found if join is not None]
+
+
+def _join(recording: Recording, number: int) -> Join | None:
+    operation = recording.operations[number]
+    operands = _operands(recording, operation)
+    if operands is None:
+        return None
+    values = recording.values
+    first, second = operands
+    if _contains(values[second].ancestors, first):
+        shortcut, branch, origin, kind = first, second, first, "identity"
+    elif _contains(values[first].ancestors, second):
+        shortcut, branch, origin, kind = second, first, second, "identity"
+    else:
+        common = _latest(recording, values[first].ancestors & values[second].ancestors)
+        if common is None:
+            return None
+        origin = common
+        sides = sorted(operands, key=lambda side: _extent(recording, origin, side))
+        shortcut, branch = sides
+        kind = "projection" if _learned(recording, _between(recording, origin, shortcut)) else "resize"
+    between = _between(recording, origin, branch)
+    if not _learned(recording, between):
+        return None
+    owner = _owner(recording, {*between, *_between(recording, origin, shortcut)}, operation)
+    return Join(number, shortcut, branch, frozenset(between), kind, owner)
+
+
+def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | None:
+    """Return the two values that an operation adds entry by entry, or None."""
+    if operation.function in PRODUCTS:
+        base, *factors = (argument for argument in operation.args if isinstance(argument, Ref))
+        live = [f.value for f in factors if recording.values[f.value].live]
+        operands = (base.value, max(live)) if live else ()
+    elif operation.function in ADDITIONS:
+        operands = tuple(refs(operation.args))
+    else:
+        return None
+    if len(operands) != 2 or operands[0] == operands[1]:
+        return None
+    values = [recording.values[operand] for operand in operands]
+    if not all(value.live and value.floating for value in values):
+        return None
+    shape = recording.values[operation.outputs[0]].shape
+    same = values[0].shape == shape and (
+        values[1].shape == shape or operation.function in PRODUCTS
+    )
+    return (operands[0], operands[1]) if same else None
+
+
+def _contains(numbers: int, number: int) -> bool:
+    return bool(numbers >> number & 1)
+
+
+def members(numbers: int) -> Iterator[int]:
+    """Yield the members of a set of numbers that is kept as bits."""
+    while numbers:
+        lowest = numbers & -numbers
+        yield lowest.bit_length() - 1
+        numbers ^= lowest
+
+
+def _latest(recording: Recording, common: int) -> int | None:
+    """Return the last tensor of real numbers in a set of values."""
+    while common:
+        number = common.bit_length() - 1
+        if recording.values[number].floating:
+            return number
+        common ^= 1 << number
+    return None
+
+
+def _between(recording: Recording, origin: int, end: int) -> set[int]:
+    """Return the values on the way from `origin` to `end`, `end` included."""
+    values = recording.values
+    later = values[end].ancestors >> (origin + 1) << (origin + 1)
+    return {number for number in members(later) if _contains(values[number].ancestors, origin)}
+
+
+def _learned(recording: Recording, numbers: set[int]) -> bool:
+    return any(uses_parameters(recording, number) for number in numbers)
+
+
+def uses_parameters(recording: Recording, number: int) -> bool:
+    """Return whether parameters took part in making a value, out of sight or not."""
+    value = recording.values[number]
+    return value.operation is None or bool(recording.operations[value.operation].parameters)
+
+
+def _extent(recording: Recording, origin: int, side: int) -> tuple[int, int]:
+    """Return how much happens on one side of an addition; more does on the branch."""
+    numbers = _between(recording, origin, side)
+    return sum(uses_parameters(recording, number) for number in numbers), len(numbers)
+
+
+def _owner(recording: Recording, numbers: set[int], operation: Operation) -> Call:
+    """Return the innermost call around an operation and the making of some values."""
+    stacks = [recording.calls[operation.call].stack]
+    stacks += [recording.calls[recording.values[number].call].stack for number in numbers]
+    depth = 0
+    for depth, level in enumerate(zip(*stacks, strict=False), 1):  # noqa: B007
+        if len(set(level)) > 1:
+            depth -= 1
+            break
+    return recording.calls[stacks[0][max(depth, 1) - 1]]

@@ -1,0 +1,86 @@
+"""The arguments of a block's call: which tensor is which, however they were passed."""
+
+import inspect
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+PLAIN = (bool, str, type(None))
+"""A forward may take another path for another value of these."""
+
+NUMBERS = (int, float, complex)
+"""These a forward computes with."""
+
+Pattern = tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Arguments:
+    """The arguments of one call, flattened.
+
+    Attributes:
+        leaves: tensors, numbers and anything else, in order.
+        form: how they were nested.
+        names: of the parameters that positional arguments belong to.
+    """
+
+    leaves: list[Any]
+    form: pytree.TreeSpec
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Arguments":
+        """Flatten `forward(*args, **kwargs)` of a module class."""
+        names = positional(kind, len(args))
+        leaves, form = pytree.tree_flatten(dict(zip(names, args, strict=True)) | kwargs)
+        return cls(leaves, form, names)
+
+    @property
+    def pattern(self) -> Pattern:
+        """What two calls have in common that differ in tensors and numbers alone."""
+        return (self.form, *map(_kind, self.leaves))
+
+    @property
+    def opaque(self) -> bool:
+        """Whether there is an object among them that the block might change."""
+        plain = (Tensor, *PLAIN, *NUMBERS)
+        return not all(isinstance(leaf, plain) or _constant(leaf) for leaf in self.leaves)
+
+    @property
+    def paths(self) -> list[str]:
+        """Where each leaf was."""
+        leaves = pytree.tree_unflatten(list(range(len(self.leaves))), self.form)
+        return [pytree.keystr(path) for path, _ in pytree.tree_flatten_with_path(leaves)[0]]
+
+    def call(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments of the same form from other leaves."""
+        bound = pytree.tree_unflatten(leaves, self.form)
+        args = tuple(bound.pop(name) for name in self.names)
+        return args, bound
+
+
+@cache
+def positional(kind: type[nn.Module], count: int) -> tuple[str, ...]:
+    """Return the names of the first parameters of a module's forward."""
+    parameters = list(inspect.signature(kind.forward).parameters.values())[1:]
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [parameter.name for parameter in parameters if parameter.kind in plain]
+    names += [f"*{position}" for position in range(count - len(names))]
+    return tuple(names[:count])
+
+
+def _kind(leaf: Any) -> Any:
+    if isinstance(leaf, Tensor):
+        return Tensor
+    if isinstance(leaf, PLAIN):
+        return leaf
+    return float if isinstance(leaf, NUMBERS) else type(leaf)
+
+
+def _constant(leaf: Any) -> bool:
+    import torch
+
+    return isinstance(leaf, torch.dtype | torch.device | torch.Size | slice | range)

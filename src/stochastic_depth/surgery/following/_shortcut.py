@@ -1,0 +1,263 @@
+"""What a dropped block leaves: S(x), derived from a recording of the block.
+
+Usually x itself. Otherwise the children and operations between the block's input and its
+output that are not on a branch: a projection, a norm or an activation after the sum. Children
+are called as they are, so that their hooks and their state are their own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ._joins import Join
+from ._recording import Call, Operation, Recording, Ref
+
+RELU = {torch.ops.aten.relu.default, torch.ops.aten.relu_.default}
+
+PASSES_SIGN = {torch.ops.aten.max_pool2d_with_indices.default}
+"""Operations whose output is not negative if their input is not."""
+
+
+class NotDerivable(Exception):
+    """What a dropped block leaves cannot be told; the message says why."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Stands for a tensor that an earlier step of a shortcut has made; 0.. are the inputs."""
+
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One thing that happens on a shortcut.
+
+    Attributes:
+        path: of the child that is called; empty for an operation.
+        function: the operation; None for a child.
+        args: arguments, with `Slot` for tensors and `Named` for parameters.
+        kwargs: keyword arguments, likewise.
+        leaf: which tensor of the result goes on.
+        writes: whether it changes its input in place.
+    """
+
+    path: str
+    function: Callable[..., Any] | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    leaf: int
+    writes: bool
+
+
+@dataclass(frozen=True)
+class Named:
+    """Stands for a parameter or a buffer of the block."""
+
+    path: str
+
+
+@dataclass(frozen=True, eq=False)
+class Shortcut:
+    """S: what a block returns when all of its branches are dropped.
+
+    Attributes:
+        steps: what happens, in order.
+        output: what the block returns, with `Slot` for tensors.
+        stream: which input leaf the first slot of the output goes back to.
+    """
+
+    steps: tuple[Step, ...]
+    output: Any
+    stream: int
+
+    @property
+    def identity(self) -> bool:
+        """Whether the block returns its input."""
+        return not self.steps
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Paths of the children that run."""
+        return tuple(step.path for step in self.steps if step.path)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Paths of the parameters that operations use."""
+        leaves = pytree.tree_leaves([(step.args, step.kwargs) for step in self.steps])
+        return tuple(leaf.path for leaf in leaves if isinstance(leaf, Named))
+
+    def __call__(self, block: nn.Module, leaves: list[Any]) -> Any:
+        """Return what is left of a call of `block`.
+
+        Args:
+            block: the block.
+            leaves: of its arguments; slots are their positions.
+        """
+        if not self.steps and isinstance(self.output, Slot):
+            return leaves[self.output.number]
+        slots = list(leaves)
+        for step in self.steps:
+            slots.append(_taken(step, block, slots))
+        return _filled(self.output, block, slots)
+
+
+def _taken(step: Step, block: nn.Module, slots: list[Any]) -> Any:
+    args, kwargs = _filled((step.args, step.kwargs), block, slots)
+    if step.writes:  # what it changes is not the block's to change
+        args = pytree.tree_map_only(Tensor, torch.clone, args)
+    function = step.function or block.get_submodule(step.path)
+    return pytree.tree_leaves(function(*args, **kwargs))[step.leaf]
+
+
+def _filled(tree: Any, block: nn.Module, slots: list[Any]) -> Any:
+    def fill(leaf: Any) -> Any:
+        if isinstance(leaf, Slot):
+            return slots[leaf.number]
+        if isinstance(leaf, Named):
+            owner, _, name = leaf.path.rpartition(".")
+            return getattr(block.get_submodule(owner), name)
+        return leaf
+
+    return pytree.tree_map(fill, tree)
+
+
+def derive(recording: Recording, call: Call, joins: list[Join], output: Any) -> Shortcut:
+    """Derive what a call of a block returns without its branches.
+
+    Args:
+        recording: of the model.
+        call: of the block.
+        joins: the additions of its branches.
+        output: what it returned, with `Ref` for tensors.
+
+    Raises:
+        NotDerivable: something it returns is made by a branch, or cannot be made again.
+    """
+    return _Deriver(recording, call, joins).shortcut(output)
+
+
+class _Deriver:
+    def __init__(self, recording: Recording, call: Call, joins: list[Join]) -> None:
+        self.recording, self.call = recording, call
+        self.joins = {recording.operations[join.operation].outputs[-1]: join for join in joins}
+        self.inside = frozenset().union(*(join.between for join in joins))
+        self.holders = {number for join in joins for number in self._stack_of(join)}
+        leaves = pytree.tree_leaves((call.args, call.kwargs))
+        self.slots = {leaf.value: i for i, leaf in enumerate(leaves) if isinstance(leaf, Ref)}
+        self.count = len(leaves)
+        self.steps: list[Step] = []
+
+    def shortcut(self, output: Any) -> Shortcut:
+        tree = pytree.tree_map(self._leaf, output)
+        slots = [leaf.number for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Slot)]
+        if not slots:
+            raise NotDerivable("it returns no tensor")
+        stream = next(iter(self.joins.values())).shortcut if self.joins else None
+        start = self.slots.get(stream, slots[0]) if stream is not None else slots[0]
+        return Shortcut(tuple(self.steps), tree, start if start < self.count else 0)
+
+    def _stack_of(self, join: Join) -> tuple[int, ...]:
+        return self.recording.calls[self.recording.operations[join.operation].call].stack
+
+    def _leaf(self, leaf: Any) -> Any:
+        if isinstance(leaf, Ref):
+            return self._value(leaf.value)
+        if leaf is None or isinstance(leaf, bool | str | float):
+            return leaf
+        raise NotDerivable(f"it returns a {type(leaf).__name__}")
+
+    def _value(self, number: int) -> Slot | Named:
+        if number in self.slots:
+            return Slot(self.slots[number])
+        if number in self.joins:
+            return self._without_branch(number)
+        value = self.recording.values[number]
+        if number in self.inside:
+            raise NotDerivable("it returns something that its branch computes")
+        if value.operation is None:
+            return self._named(number)
+        operation = self.recording.operations[value.operation]
+        child = self._child(operation)
+        slot = self._operation(operation, number) if child is None else self._call(child, number)
+        self.slots[number] = slot.number
+        return slot
+
+    def _without_branch(self, number: int) -> Slot | Named:
+        join = self.joins[number]
+        operation = self.recording.operations[join.operation]
+        operands = [arg for arg in operation.args if isinstance(arg, Ref)]
+        if "sub" in operation.function.__name__ and operands[-1].value == join.shortcut:
+            raise NotDerivable("its shortcut is subtracted from its branch")
+        slot = self._value(join.shortcut)
+        if isinstance(slot, Slot):
+            self.slots[number] = slot.number
+        return slot
+
+    def _named(self, number: int) -> Named:
+        value = self.recording.values[number]
+        (name,) = value.parameters or ("",)
+        inside = f"{self.call.path}." if self.call.path else ""
+        if not name or not name.startswith(inside):
+            raise NotDerivable("it returns something that it was not given")
+        return Named(name.removeprefix(inside))
+
+    def _child(self, operation: Operation) -> Call | None:
+        """Return the outermost child in which an operation happened, but no addition."""
+        for number in self.recording.calls[operation.call].stack[len(self.call.stack) :]:
+            if number not in self.holders:
+                return self.recording.calls[number]
+        return None
+
+    def _call(self, child: Call, number: int) -> Slot:
+        outputs = child.outputs
+        if number not in outputs:
+            raise NotDerivable("what it returns cannot be followed")
+        first, last = child.begin, child.end
+        if last - first == 1 and self._repeats_relu(self.recording.operations[first]):
+            return self._value(self.recording.operations[first].inputs[0])  # type: ignore[return-value]
+        args, kwargs = pytree.tree_map(self._argument, (child.args, child.kwargs))
+        given = set(child.inputs)
+        writes = any(
+            operation.writes and given & set(operation.inputs[:1])
+            for operation in self.recording.operations[first:last]
+        )
+        inside = f"{self.call.path}." if self.call.path else ""
+        path = child.path.removeprefix(inside)
+        return self._step(Step(path, None, args, kwargs, outputs.index(number), writes))
+
+    def _operation(self, operation: Operation, number: int) -> Slot:
+        if self._repeats_relu(operation):
+            return self._value(operation.inputs[0])  # type: ignore[return-value]
+        args, kwargs = pytree.tree_map(self._argument, (operation.args, operation.kwargs))
+        leaf = operation.outputs.index(number)
+        return self._step(Step("", operation.function, args, kwargs, leaf, operation.writes))
+
+    def _repeats_relu(self, operation: Operation) -> bool:
+        return operation.function in RELU and self._not_negative(operation.inputs[0])
+
+    def _not_negative(self, number: int) -> bool:
+        """Return whether a shortcut comes from a ReLU: then another one changes nothing.
+
+        Known by where it comes from, not by the values it happened to have.
+        """
+        while number in self.joins:
+            number = self.joins[number].shortcut
+        value = self.recording.values[number]
+        if value.operation is None:
+            return False
+        operation = self.recording.operations[value.operation]
+        if operation.function in PASSES_SIGN:
+            return self._not_negative(operation.inputs[0])
+        return operation.function in RELU
+
+    def _argument(self, leaf: Any) -> Any:
+        return self._value(leaf.value) if isinstance(leaf, Ref) else leaf
+
+    def _step(self, step: Step) -> Slot:
+        self.steps.append(step)
+        return Slot(self.count + len(self.steps) - 1)

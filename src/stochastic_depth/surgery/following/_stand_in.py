@@ -1,0 +1,58 @@
+"""What stands for the output of a module that is not called."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from .._frame import Shape, Stub
+from ._observe import Seen
+
+
+def stub_of(seen: Sequence[Seen], larger: Sequence[Seen]) -> Stub | None:
+    """Return what stands for the output of a module: zeros of a shape that two calls tell."""
+    if not larger:
+        return _same_shape(seen[0])
+    return stand_in([seen[0], larger[0]])
+
+
+def _same_shape(seen: Seen) -> Stub | None:
+    """Return a stand-in for an output that is one tensor of the shape of the input."""
+    x = _first(seen)
+    if isinstance(seen.output, Tensor) and x is not None and seen.output.shape == x.shape:
+        return Stub((None,), pytree.tree_flatten(0)[1])
+    return None
+
+
+def stand_in(pair: Sequence[Seen]) -> Stub | None:
+    """Return a stand-in from two calls with different batches, or None if they do not tell."""
+    flat = [pytree.tree_flatten(seen.output) for seen in pair]
+    first = [_first(seen) for seen in pair]
+    if any(x is None for x in first) or flat[0][1] != flat[1][1]:
+        return None
+    rules = [_rule(a, b, *first) for a, b in zip(flat[0][0], flat[1][0], strict=True)]  # type: ignore[arg-type]
+    return None if "unknown" in rules else Stub(tuple(rules), flat[0][1])
+
+
+def _first(seen: Seen) -> Tensor | None:
+    leaves = pytree.tree_leaves((seen.args, seen.kwargs))
+    return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
+
+
+def _rule(a: Any, b: Any, x: Tensor, y: Tensor) -> Any:
+    if not isinstance(a, Tensor):
+        return (a,) if a is None or isinstance(a, bool | str) else "unknown"
+    if a.dtype != x.dtype or not isinstance(b, Tensor) or a.ndim != b.ndim:
+        return "unknown"
+    if a.shape == x.shape and b.shape == y.shape:
+        return None
+    sizes, copies = [], []
+    for m, n in zip(a.shape, b.shape, strict=True):
+        source = [d for d in range(x.ndim) if (x.shape[d], y.shape[d]) == (m, n)]
+        if m != n and not source:
+            return "unknown"
+        sizes.append(source[0] if m != n else m)
+        copies.append(m != n)
+    # What does not grow with the batch may depend on the other sizes of the input.
+    return Shape(tuple(sizes), tuple(copies)) if x.ndim == 2 or a.ndim <= 2 else "unknown"

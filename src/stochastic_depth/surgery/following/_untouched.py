@@ -1,0 +1,100 @@
+"""Run a model without leaving a trace on it."""
+
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+CONTAINERS = (dict, list, set)
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Give everything back as it was: attributes, modes, buffers and random generators.
+
+    Buffers keep their memory; what a forward writes into them is undone.
+    """
+    attributes = [(module, _copied(vars(module))) for module in model.modules()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    try:
+        with isolated_rng(model), warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        for module, before in attributes:
+            _restore(vars(module), before)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                # A buffer that nobody changed keeps its version, for graphs that saved it.
+                if buffer.device.type != "meta" and not _same(buffer, before):
+                    buffer.copy_(before)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a module, and what the containers among them hold."""
+    return {
+        name: (value, type(value)(value) if type(value) in CONTAINERS else None)
+        for name, value in attributes.items()
+    }
+
+
+def _restore(attributes: dict[str, Any], before: dict[str, Any]) -> None:
+    for name in attributes.keys() - before.keys():
+        del attributes[name]
+    for name, (value, contents) in before.items():
+        attributes[name] = value
+        if contents is not None and _members(value) != _members(contents):
+            value.clear()
+            value.extend(contents) if isinstance(value, list) else value.update(contents)
+
+
+def _members(container: Any) -> list[Any]:
+    if isinstance(container, dict):
+        return [(key, id(value)) for key, value in container.items()]
+    return [id(value) for value in container]
+
+
+@contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Put a model in a mode for a while; each module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    for module, _ in modes:
+        module.training = training  # `train` may be overridden, and do more than this
+    try:
+        yield
+    finally:
+        for module, before in modes:
+            module.training = before
+
+
+@contextmanager
+def isolated_rng(model: nn.Module) -> Iterator[None]:
+    """Give the random generators back as they were."""
+    devices = {p.device for p in model.parameters() if p.device.type not in ("cpu", "meta")}
+    kind = next(iter(devices)).type if devices else "cuda"
+    state = random.getstate()
+    with torch.random.fork_rng([device.index for device in devices], device_type=kind):
+        try:
+            yield
+        finally:
+            random.setstate(state)
+
+
+@contextmanager
+def without_fast_paths() -> Iterator[None]:
+    """Have PyTorch's transformer layers run as they are written, not fused."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.enable_grad())
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)

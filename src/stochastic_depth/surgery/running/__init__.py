@@ -1,0 +1,24 @@
+"""Running: gates on the blocks of a model, from the draw to each block's own forward."""
+
+from ._controller import Controller, DroppedGrads, Options, Ranks, Scale
+from ._gated import CONTROLLER
+from ._install import compile_branches, install, require_plain, uninstall
+from ._pass import Pass, first_tensor
+from ._ranks import refuse_synchronised, refuse_wrapped
+
+__all__ = [
+    "CONTROLLER",
+    "Controller",
+    "DroppedGrads",
+    "Options",
+    "Pass",
+    "Ranks",
+    "Scale",
+    "compile_branches",
+    "first_tensor",
+    "install",
+    "refuse_synchronised",
+    "refuse_wrapped",
+    "require_plain",
+    "uninstall",
+]

@@ -1,0 +1,243 @@
+"""One object per model: it draws the gates of each forward pass and hands them out."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from torch import Tensor, distributed
+from torch.utils import _pytree as pytree
+
+from ..._checks import fail, one_of
+from ..._errors import Unsupported
+from ...blocks import Execution, Gate
+from ...gates import Law, Per, draw, stream
+from ..following import Anatomy, Block, Unit
+from .._frame import Frame
+from ._pass import Memory, Pass, in_backward
+
+MODEL = -1
+"""The model itself, where blocks are numbered."""
+
+DroppedGrads = Literal["none", "zero"]
+"""Gradient of the parameters of a dropped branch: None, or zeros (Huang et al.)."""
+
+Ranks = Literal["shared", "independent"]
+"""Whether processes that train together use the same gates."""
+
+
+Scale = Literal["block", "branch"]
+"""What a gate scales: the whole change of its block, or each of its branches."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `apply` was told and does not change afterwards; see there."""
+
+    per: Per = "batch"
+    execution: Execution = "auto"
+    dropped_grads: DroppedGrads = "none"
+    ranks: Ranks | None = None
+    scale: Scale = "block"
+
+    def __post_init__(self) -> None:
+        one_of("per", self.per, get_args(Per))
+        one_of("execution", self.execution, get_args(Execution))
+        one_of("dropped_grads", self.dropped_grads, get_args(DroppedGrads))
+        one_of("ranks", self.ranks, (None, *get_args(Ranks)))
+        one_of("scale", self.scale, get_args(Scale))
+
+    @property
+    def independent(self) -> bool:
+        """Whether each process draws its own gates; by default if samples do."""
+        return self.per != "batch" if self.ranks is None else self.ranks == "independent"
+
+
+class Controller:
+    """The gates of a model.
+
+    A training forward of the model opens a pass; so does a block that is called by another
+    method of the model, or directly. A pass has one gate vector, drawn before the first block
+    runs; blocks look up theirs. A copy of the model has a copy of this.
+
+    Attributes:
+        anatomy: what was found in the model; `blocks` are its records, one per gate.
+        options: see `apply`.
+        seed: of the stream of gates.
+        step: number of the next draw.
+        rates: drop rates that the model was built with.
+        compiled: whether the branches run compiled.
+        forced: gates that override draws and evaluation gates.
+        latest: gates of the last draw.
+        frames: of the blocks that are running, the innermost last.
+        warned: what has been said, and is not said again.
+    """
+
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        law: Law,
+        options: Options,
+        seed: int = 0,
+        rates: Sequence[Any] = (),
+    ) -> None:
+        self.anatomy = anatomy
+        self.options = options
+        self.seed = seed
+        self.step = 0
+        self.rates = tuple(rates)
+        self.compiled = False
+        self.forced: Pass | None = None
+        self.latest: Pass | None = None
+        self.frames: list[Frame] = []
+        self._current: Pass | None = None
+        self._finished: Pass | None = None
+        self._memory = Memory()
+        self.warned: set[str] = set()
+        self.law = law
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """One record per gate."""
+        return self.anatomy.blocks
+
+    @property
+    def law(self) -> Law:
+        """The law of the gates."""
+        return self._law
+
+    @law.setter
+    def law(self, law: Law) -> None:
+        if len(law) != len(self.blocks):
+            raise fail("law", f"of {len(self.blocks)} blocks", f"{len(law)}: {law}")
+        for block in self.blocks:
+            if not block.droppable and not law.survival[block.index] == law.mean[block.index] == 1:
+                requirement = f"1 for block {block.index}, {block}, because {block.reason}"
+                raise fail("survival", requirement, f"{float(law.survival[block.index]):g}")
+        self._law = law
+        self._evaluation: list[Gate] = law.evaluation.tolist()
+
+    @property
+    def keeps_products(self) -> str:
+        """Why dropped blocks run in this pass; empty if they do not."""
+        running = self.forced or self._current
+        return "" if running is None else running.products
+
+    def gates(self, unit: int, indices: Sequence[Sequence[int]], training: bool, x: Tensor | None) -> list[Gate]:
+        """Return the gates for a block that is about to run on `x`.
+
+        Args:
+            unit: number of the block.
+            indices: of its gates, for each of its calls in a pass.
+            training: whether it is in training mode.
+            x: its input.
+        """
+        running, call = self._running(unit, len(indices), x)
+        mine = indices[min(call, len(indices) - 1)]
+        if not training and not (running is not None and running.forced):
+            return [self._evaluation[index] for index in mine]
+        if running is None or (running.implicit and call >= len(indices)):
+            running, call = Pass(self.options.execution, implicit=True), 0
+            self._current, mine = running, indices[0]
+            running.next_call(unit)
+            self._memory.forget()
+        if running.gates is None:  # the block is in training, the model as a whole is not
+            self._draw(running, x)
+        if training:
+            self._memory.note(x, unit, running, call)
+        lowered = running.lowered(x)
+        return [lowered[index] for index in mine]
+
+    def _running(self, unit: int, uses: int, x: Tensor | None) -> tuple[Pass | None, int]:
+        """Return the pass that a block runs in, and which call of it this is."""
+        if in_backward() and not (self.forced or (self._current and not self._current.implicit)):
+            found = self._memory.find(x, unit, self._finished)
+            if found is not None:
+                return found
+            if self._finished is not None:
+                return self._finished, 0
+        running = self.forced or self._current
+        return running, 0 if running is None else running.next_call(unit)
+
+    @contextmanager
+    def open_pass(self, training: bool, x: Tensor | None, products: str = "") -> Iterator[Pass]:
+        """Run one forward pass of the model on `x`; in training, draw its gates."""
+        before = self._current
+        again = self._memory.find(x, MODEL, self._finished) if in_backward() else None
+        running = self.forced or (again[0] if again else None) or Pass(self.options.execution)
+        running.calls, running.products = {}, products
+        self._current = running
+        self._memory.forget()
+        if training and running.gates is None and self.options.per == "batch":
+            self._draw(running, x)
+        if training:
+            self._memory.note(x, MODEL, running, 0)
+        try:
+            yield running
+        finally:
+            self._finished, self._current = running, before if before is running else None
+
+    def follow(self, output: Any, done: Pass) -> None:
+        """Have the backward pass of `output` prefer the gates of its forward pass.
+
+        Where two forwards were given the same memory, it is the gradient of the output, the
+        first thing a backward pass computes, that tells which of them is run again.
+        """
+
+        def bring_back(_: Tensor) -> None:
+            self._finished = done
+
+        for tensor in pytree.tree_leaves(output):
+            if isinstance(tensor, Tensor) and tensor.grad_fn is not None:
+                tensor.register_hook(bring_back)
+
+    @contextmanager
+    def within(self, frame: Frame) -> Iterator[None]:
+        """Have the children of a block know its gates while it runs."""
+        self.frames.append(frame)
+        try:
+            yield
+        finally:
+            self.frames.pop()
+
+    def say_masked(self, unit: Unit, reason: str) -> None:
+        """Say once that a block runs although it is dropped."""
+        running = self.forced or self._current
+        planned = any(b.path == unit.path and b.masked == reason for b in self.blocks)
+        said = f"{unit.kind}: {reason}"
+        if planned or running is None or running.forced or said in self.warned:
+            return
+        self.warned.add(said)
+        warnings.warn(
+            f"A dropped {unit.kind} runs, and its change is discarded, because {reason}: nothing "
+            "is saved in such a call.",
+            stacklevel=2,
+        )
+
+    def _draw(self, running: Pass, x: Tensor | None) -> None:
+        rank = _rank() if self.options.independent else None
+        generator = stream(self.seed, self.step, rank)
+        size = None if x is None or x.ndim == 0 or x.is_nested else x.shape[0]
+        if size is None and self.options.per != "batch":
+            raise Unsupported(
+                "Gates per sample need a batch whose first dimension is its samples, all of one "
+                "shape; this one is nested or has no dimension. Use per='batch'."
+            )
+        running.gates = draw(self.law, self.options.per, size, generator=generator)
+        running.lowered(x)
+        self.step += 1
+        self.latest = running
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy does not take part in the passes of the original.
+        idle = {
+            "forced": None, "_current": None, "_finished": None, "frames": [],
+            "_memory": Memory(), "latest": self.latest,
+        }  # fmt: skip
+        return {**vars(self), **idle}
+
+
+def _rank() -> int:
+    ready = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_rank() if ready else 0

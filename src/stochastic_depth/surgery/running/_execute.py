@@ -1,0 +1,294 @@
+"""Run a foreign block under a gate: its own forward, or what a dropped one leaves."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ..._errors import Unsupported
+from ...blocks import Gate, Rows, replace_rows, take_rows, with_zero_grads
+from ...blocks._gate import per_sample
+from ..following import Arguments, Known, Unit, learn, spares
+from .._frame import Frame, dense, on_leaf, scaled
+
+if TYPE_CHECKING:
+    from ._controller import Controller
+    from ._gated import Seat
+
+
+class Execution:
+    """One call of a block under gates other than 1.
+
+    Args:
+        block: the block.
+        seat: what it knows.
+        args: of the call.
+        kwargs: of the call.
+    """
+
+    def __init__(
+        self, block: nn.Module, seat: "Seat", args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.block, self.seat, self.unit = block, seat, seat.unit
+        self.controller: Controller = seat.controller
+        self.options = seat.controller.options
+        self.kind: type[nn.Module] = seat.original
+        self.arguments = Arguments.of(self.kind, args, kwargs)
+        self.known = self._known()
+
+    def _known(self) -> Known:
+        """Return what is known of calls like this one; find it out at the first of them."""
+        pattern = self.arguments.pattern
+        if pattern not in self.unit.patterns:
+            known = learn(self.unit, self.block, self.kind, self.arguments)
+            self.unit.patterns[pattern] = known
+        return self.unit.patterns[pattern]
+
+    @property
+    def must_run(self) -> str:
+        """Why the block runs even if it is dropped; empty if it does not."""
+        return self.controller.keeps_products or self.unit.masked or self.known.masked
+
+    def run(self, gates: Sequence[Gate]) -> Any:
+        """Return what the block returns under one gate per branch, or one for all."""
+        one = all(gate is gates[0] for gate in gates) or all(
+            isinstance(gate, float) and gate == gates[0] for gate in gates
+        )
+        if one and self.unit.form == "branch":
+            return self._added(gates[0])
+        if one and (len(self.unit.branches) == 1 or self.seat.whole):
+            return self._whole(gates[0])
+        return self._framed(self._leaves(), list(gates))
+
+    def _whole(self, gate: Gate) -> Any:
+        if isinstance(gate, float) and gate == 0:
+            return self._dropped()
+        if isinstance(gate, Rows):
+            return self._gathered(gate)
+        return self._scaled(gate)
+
+    def _leaves(self) -> list[Any]:
+        return self.arguments.leaves
+
+    def _native(self, leaves: list[Any]) -> Any:
+        """Run the block's own forward."""
+        args, kwargs = self.arguments.call(leaves)
+        return self.seat.forward(self.block, *args, **kwargs)
+
+    # A dropped block
+
+    def _dropped(self) -> Any:
+        if self.must_run:
+            self.controller.say_masked(self.unit, self.must_run)
+            return self._discarded(0.0)
+        output = self._left(self._leaves())
+        return self._passed_on(output)
+
+    def _left(self, leaves: list[Any]) -> Any:
+        """Return S(x)."""
+        assert self.unit.shortcut is not None  # noqa: S101  # what has none must run
+        return self.unit.shortcut(self.block, self.known.slots(leaves))
+
+    def _passed_on(self, output: Any) -> Any:
+        """Return what a dropped block leaves, safe from what happens to it later."""
+        copies = self.unit.overwritten and self.unit.shortcut and self.unit.shortcut.identity
+        if self.options.dropped_grads != "zero" and not copies:
+            return output
+        tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+        position = next(i for i, leaf in enumerate(tensors) if leaf.is_floating_point())
+
+        def pass_on(x: Tensor) -> Tensor:
+            if self.options.dropped_grads == "zero":
+                x = with_zero_grads(x, spares(self.unit, self.block))
+            # Nothing new was computed: what changes the output in place would reach the
+            # tensor that the block before has saved for its gradient.
+            return x.clone() if copies else x
+
+        return on_leaf(output, position, pass_on)
+
+    def _discarded(self, gate: Gate) -> Any:
+        """Run the block for what it leaves behind beside its output, which is discarded."""
+        if self.unit.exits:
+            return self._framed(self._leaves(), [gate] * len(self.unit.branches), skip=False)
+        output = self._native(self._leaves())
+        if self.unit.shortcut is None:
+            raise self._refusal(self.unit.masked or "what it leaves when dropped is not known")
+        return self._merged(self._left(self._leaves()), output, gate)
+
+    # A block that runs
+
+    def _scaled(self, gate: Gate) -> Any:
+        """Run the block under a gate that is neither 0 nor 1, or has a gradient."""
+        if self._at_exits:
+            return self._framed(self._leaves(), [gate] * len(self.unit.branches))
+        if self.unit.shortcut is None:
+            raise self._refusal(self.unit.masked)
+        left = self._left(self._leaves())
+        return self._merged(left, self._native(self._leaves()), gate)
+
+    @property
+    def _at_exits(self) -> bool:
+        """Whether a gate on the branches is what is asked for, and there is a place for it."""
+        every = all(branch.exits for branch in self.unit.branches)
+        return every and (len(self.unit.branches) == 1 or self.options.scale == "branch")
+
+    def _framed(self, leaves: list[Any], gates: list[Gate], *, skip: bool = True) -> Any:
+        """Run the block's own forward with gates where its branches leave."""
+        if not all(branch.exits for branch in self.unit.branches):
+            raise self._refusal("one of its branches leaves in no child")
+        may = skip and not self.must_run
+        frame = Frame(self.seat.index, gates, [may and branch.spared for branch in self.unit.branches])
+        frame.size = _size(leaves)
+        with self.controller.within(frame):
+            output = self._native(leaves)
+        if len(set(frame.left)) < len(gates):
+            return self._around(leaves, gates)
+        return output
+
+    def _around(self, leaves: list[Any], gates: list[Gate]) -> Any:
+        """Scale the whole change where a fused kernel went around the children."""
+        one = all(gate is gates[0] or gate == gates[0] for gate in gates)
+        if not one or self.unit.shortcut is None:
+            raise self._refusal("its forward went around the places where its branches leave")
+        return self._merged(self._left(leaves), self._native(leaves), gates[0])
+
+    def _merged(self, left: Any, output: Any, gate: Gate) -> Any:
+        try:
+            return merged(left, output, gate)
+        except ValueError as error:
+            raise self._refusal("it returns something else than in the example") from error
+
+    # Some samples
+
+    def _gathered(self, gate: Rows) -> Any:
+        if self.must_run or self.unit.rows or self.known.rows:
+            reason = self.must_run or self.unit.rows or self.known.rows
+            self.controller.say_masked(self.unit, reason)
+            return self._masked(gate)
+        leaves = self._leaves()
+        if self.unit.shortcut is not None and self.unit.shortcut.identity and self._one_stream:
+            stream = self.known.positions[self.unit.shortcut.stream]
+
+            def run(rows: Tensor) -> Tensor:
+                return self._on_rows(self._rows(leaves, gate, stream, rows), gate)
+
+            return self._structured(replace_rows(leaves[stream], gate.index, run))
+        left = self._left(leaves)
+        output = self._on_rows(self._rows(leaves, gate), gate)
+        first, form = pytree.tree_flatten(left)
+        second = pytree.tree_leaves(output)
+        return pytree.tree_unflatten(
+            [_replaced(s, b, gate) for s, b in zip(first, second, strict=True)], form
+        )
+
+    @property
+    def _one_stream(self) -> bool:
+        """Whether the block returns nothing but one tensor, as it is or in a tuple."""
+        leaves = pytree.tree_leaves(self.unit.shortcut.output)  # type: ignore[union-attr]
+        return len(leaves) == 1
+
+    def _structured(self, x: Tensor) -> Any:
+        _, form = pytree.tree_flatten(self.unit.shortcut.output)  # type: ignore[union-attr]
+        return pytree.tree_unflatten([x], form)
+
+    def _rows(
+        self, leaves: list[Any], gate: Rows, stream: int = -1, rows: Tensor | None = None
+    ) -> list[Any]:
+        return [
+            rows if position == stream else take_rows(leaf, gate.index) if batched else leaf
+            for position, (leaf, batched) in enumerate(zip(leaves, self.known.batched, strict=True))
+        ]
+
+    def _on_rows(self, leaves: list[Any], gate: Rows) -> Any:
+        """Run the block on gathered samples, with their gates; one tensor comes out bare."""
+        scale: Gate = gate.scale
+        if isinstance(scale, float) and scale == 1:
+            output = self._native(leaves)
+        elif self._at_exits:
+            output = self._framed(leaves, [scale] * len(self.unit.branches))
+        else:
+            output = self._merged(self._left(leaves), self._native(leaves), scale)
+        found = pytree.tree_leaves(output)
+        return found[0] if len(found) == 1 else output
+
+    def _masked(self, gate: Rows) -> Any:
+        """Run all samples, and discard what the dropped ones computed."""
+        x = next(leaf for leaf in self._leaves() if isinstance(leaf, Tensor))
+        if self.unit.rows.startswith("its samples are not"):
+            raise Unsupported(
+                f"With gates per sample the first dimension of a block's input must be the "
+                f"samples of the batch; of {self.unit.path or self.unit.kind} {self.unit.rows}. "
+                "Use per='batch'."
+            )
+        every = dense(gate, x if x.is_floating_point() else x.float())
+        if self._at_exits:
+            return self._framed(self._leaves(), [every] * len(self.unit.branches), skip=False)
+        left = self._left(self._leaves())
+        return self._merged(left, self._native(self._leaves()), every)
+
+    # A module that its parent adds to its input
+
+    def _added(self, gate: Gate) -> Any:
+        leaves = self._leaves()
+        if isinstance(gate, Rows):
+            return self._added_rows(gate)
+        skips = not (self.must_run or self.known.stub is None)
+        if isinstance(gate, float) and gate == 0 and skips:
+            args, kwargs = self.arguments.call(leaves)
+            zeros = self.known.stub(args, kwargs, zero=True)  # type: ignore[misc]
+            if self.options.dropped_grads == "zero":
+                zeros = with_zero_grads(zeros, self.block.parameters())
+            return zeros
+        return on_leaf(self._native(leaves), self.unit.leaf, lambda y: scaled(y, gate))
+
+    def _added_rows(self, gate: Rows) -> Any:
+        leaves = self._leaves()
+        if self.must_run or self.known.rows or self.known.stub is None:
+            return on_leaf(self._native(leaves), self.unit.leaf, lambda y: scaled(y, dense(gate, y)))
+        args, kwargs = self.arguments.call(leaves)
+        zeros = self.known.stub(args, kwargs, zero=True)
+        output = self._native(self._rows(leaves, gate))
+        scale = gate.scale if isinstance(gate.scale, float) else per_sample(gate.scale, output)
+        return replace_rows(zeros, gate.index, lambda _: output * scale)
+
+    def _refusal(self, reason: str) -> Unsupported:
+        name = self.unit.path or self.unit.kind
+        return Unsupported(f"The gate of {name} must be 1 in this call, because {reason}.")
+
+
+def merged(left: Any, output: Any, gate: Gate) -> Any:
+    """Return S + d (B - S), leaf by leaf; what only the branches make stays as it is."""
+    first, form = pytree.tree_flatten(left)
+    second, _ = pytree.tree_flatten(output)
+    pairs = zip(first, second, strict=True)
+    return pytree.tree_unflatten([_between(s, b, gate) for s, b in pairs], form)
+
+
+def _between(s: Any, b: Any, gate: Gate) -> Any:
+    """Return s + gate (b - s); beside a tensor of the branches' own, that."""
+    if not (isinstance(b, Tensor) and isinstance(s, Tensor) and b.is_floating_point()):
+        return b
+    if isinstance(gate, float):
+        if gate == 0:
+            return s
+        if b.dtype in (torch.float16, torch.bfloat16):  # the difference loses digits there
+            return torch.lerp(s.float(), b.float(), gate).to(b.dtype)
+        return torch.lerp(s.to(b.dtype), b, gate)
+    assert isinstance(gate, Tensor)  # noqa: S101  # rows never meet here
+    factor = per_sample(gate, b)
+    change = b - s
+    return s + factor * torch.where((factor != 0) | change.isfinite(), change, 0)
+
+
+def _replaced(s: Any, b: Any, gate: Rows) -> Any:
+    if not isinstance(s, Tensor) or not isinstance(b, Tensor):
+        return s
+    return replace_rows(s, gate.index, lambda _: b) if s.ndim and s.shape != b.shape else (
+        replace_rows(s, gate.index, lambda _: b) if s.ndim else b
+    )
+
+
+def _size(leaves: list[Any]) -> int:
+    return next((len(x) for x in leaves if isinstance(x, Tensor) and x.ndim), 0)

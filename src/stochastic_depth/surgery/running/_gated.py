@@ -1,0 +1,297 @@
+"""Put gates on modules by extending their class, and take them off again.
+
+A gated module keeps everything it is: its class is replaced by a subclass of it with the same
+name that asks for the gates first. There is one such subclass per class and role, made when
+first needed.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from ..._errors import Unsupported
+from ...blocks import Gate, with_zero_grads
+from .._takeover import without_cache
+from ..following import Unit
+from ._controller import Controller
+from ._execute import Execution
+from .._frame import Role
+from ._pass import Pass, first_tensor
+from ._ranks import agree, check_processes
+
+SEAT = "_stochastic_depth_seat"
+CHILD = "_stochastic_depth_child"
+CONTROLLER = "_stochastic_depth_controller"
+"""Plain attributes of a block, of a child on its branch, and of the model: no module,
+parameter or buffer is added."""
+
+ORIGINAL = "_stochastic_depth_original"
+"""Attribute of an extended class: the class it extends."""
+
+
+@dataclass(eq=False)
+class Seat:
+    """What a gated block knows: who draws its gates, which they are, how to run under them.
+
+    Attributes:
+        controller: of the model.
+        index: number of the block.
+        unit: what was found out about it.
+        gates: indices of its gates, for each of its calls in a pass.
+        original: class of the block before gates were put on it.
+    """
+
+    controller: Controller
+    index: int
+    unit: Unit
+    gates: list[list[int]]
+    original: type[nn.Module]
+
+    @property
+    def forward(self) -> Callable[..., Any]:
+        """The block's own forward, as it is now."""
+        return self.original.forward
+
+    @property
+    def whole(self) -> bool:
+        """Whether all branches share one gate."""
+        return len(self.gates[0]) == 1
+
+
+@dataclass(eq=False)
+class Child:
+    """What a child on a branch knows: its role in each block, by number of the call."""
+
+    controller: Controller
+    roles: dict[int, dict[int, Role]]
+
+
+def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
+    """Return the forward of a gated block of class `original`."""
+
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        seat: Seat = vars(self)[SEAT]
+        x = first_tensor(args, kwargs)
+        if (proxy := _proxy(args, kwargs)) is not None:
+            tracer = proxy.tracer  # a block is one call in a graph, and keeps its gates
+            return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
+        gates = seat.controller.gates(seat.index, seat.gates, self.training, x)
+        if all(isinstance(gate, float) and gate == 1.0 for gate in gates):
+            return original.forward(self, *args, **kwargs)
+        if seat.unit.form == "own":
+            return _own(self, seat, gates[0], args, kwargs)
+        every = gates if not seat.whole else gates * len(seat.unit.branches)
+        return Execution(self, seat, args, kwargs).run(every)
+
+    return forward
+
+
+def _own(
+    block: nn.Module, seat: Seat, gate: Gate, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run a `Residual`; a gate that the caller passes explicitly has precedence."""
+    given = dict(kwargs)
+    x = args[0] if args else given.pop("x", None)
+    if len(args) > 1 or given or x is None:
+        return seat.original.forward(block, *args, **kwargs)
+    if seat.controller.options.dropped_grads == "zero" and isinstance(gate, float) and gate == 0:
+        x = with_zero_grads(x, block.get_submodule("branch").parameters())
+    return seat.original.forward(block, x, gate)
+
+
+def child_call(original: type[nn.Module]) -> Callable[..., Any]:
+    """Return how a child of class `original` on a branch is called."""
+
+    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        seat: Child = vars(self)[CHILD]
+        frames = seat.controller.frames
+        frame = frames[-1] if frames else None
+        plain = original.__call__.__get__(self)
+        if frame is None or frame.unit not in seat.roles:
+            return plain(*args, **kwargs)
+        role = seat.roles[frame.unit].get(frame.nth(self))
+        if role is None:
+            return plain(*args, **kwargs)
+        return frame.call(role, plain, args, kwargs)
+
+    return call
+
+
+def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
+    """Return the forward of a model of class `original` whose blocks have gates."""
+
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return run(self, torch.compiler.is_compiling(), args, kwargs)
+
+    @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[misc]
+    def run(self: nn.Module, compiling: bool, args: Any, kwargs: Any) -> Any:
+        controller: Controller = vars(self)[CONTROLLER]
+        _look_at_tools(self, controller, compiling, args, kwargs)
+        if self.training and controller.forced is None:
+            check_processes(self, controller.options)
+            controller.step = agree(self, controller.options, controller.step)
+            kwargs = without_cache(self, args, kwargs)
+        x = first_tensor(args, kwargs)
+        with controller.open_pass(self.training, x, _products(self, kwargs)) as running:
+            output = original.forward(self, *args, **kwargs)
+        output = _safe(self, output, (args, kwargs), running)
+        controller.follow(output, running)
+        return output
+
+    return forward
+
+
+def _products(model: nn.Module, kwargs: dict[str, Any]) -> str:
+    """Return why dropped blocks run: what a caller asks of every layer cannot be left out."""
+    config = getattr(model, "config", None)
+    asked = kwargs.get("output_attentions", getattr(config, "output_attentions", False))
+    return "the attention of every layer was asked for (output_attentions=True)" if asked else ""
+
+
+def _look_at_tools(
+    model: nn.Module, controller: Controller, compiling: bool, args: Any, kwargs: Any
+) -> None:
+    """Refuse tools that would freeze one draw, and warn of those that do not see the gates."""
+    name = type(model).__name__
+    if model.training and torch.jit.is_tracing():
+        raise Unsupported(
+            f"torch.jit.trace would freeze one draw of the gates of {name}. Call model.eval() "
+            "first, or extract the subnetwork that you want with stochastic_depth.extract."
+        )
+    if compiling and not controller.compiled and "compile" not in controller.warned:
+        controller.warned.add("compile")
+        warnings.warn(
+            f"{name} runs eagerly: its gates stay outside of graphs, so that torch.compile of the "
+            "whole model compiles nothing. Call handle.compile(), which compiles its branches.",
+            stacklevel=2,
+        )
+
+
+def _safe(model: nn.Module, output: Any, given: Any, running: Pass) -> Any:
+    """Return an output that a caller may change, and that has a graph if anything is trained.
+
+    With every block dropped the output may be the input itself; and where only blocks are
+    trained, it would have no graph, and `backward` would fail in that step alone.
+    """
+    if running.gates is None and not running.forced:
+        return output
+    memory = {
+        leaf.untyped_storage()._cdata
+        for leaf in pytree.tree_leaves(given)
+        if isinstance(leaf, Tensor) and type(leaf) is Tensor and _has_memory(leaf)
+    }
+    anchored = _anchor(model, output, running)
+
+    def own(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or not _has_memory(leaf):
+            return leaf
+        if leaf.untyped_storage()._cdata in memory:
+            leaf = leaf.clone()
+        return leaf if anchored is None or not leaf.is_floating_point() else anchored(leaf)
+
+    if isinstance(output, Tensor):
+        return own(output)
+    found = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+    shared = any(_has_memory(leaf) and leaf.untyped_storage()._cdata in memory for leaf in found)
+    return pytree.tree_map(own, output) if shared or anchored is not None else output
+
+
+def _has_memory(x: Tensor) -> bool:
+    if torch._C._functorch.maybe_current_level() is not None or x.is_nested:
+        return False
+    return x.layout is torch.strided
+
+
+def _anchor(model: nn.Module, output: Any, running: Pass) -> Callable[[Tensor], Tensor] | None:
+    """Return what ties an output without a graph to a leaf, if nothing trainable has run."""
+    if not (model.training and torch.is_grad_enabled()):
+        return None
+    found = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+    floating = [leaf for leaf in found if leaf.is_floating_point()]
+    if not floating or any(leaf.requires_grad for leaf in floating):
+        return None
+    if running.gates is None or bool((running.gates != 0).all()):
+        return None
+    if not any(p.requires_grad for p in model.parameters()):
+        return None
+    controller: Controller = vars(model)[CONTROLLER]
+    if "nothing" not in controller.warned:
+        controller.warned.add("nothing")
+        warnings.warn(
+            "Every trainable block was dropped in this step: no parameter gets a gradient from "
+            "it. With dropped_grads='zero' they get zeros, which a GradScaler needs.",
+            stacklevel=2,
+        )
+    # A leaf of our own: backward runs, and leaves every gradient None.
+    return lambda leaf: with_zero_grads(leaf, [leaf.new_zeros((), requires_grad=True)])
+
+
+def _proxy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Proxy | None:
+    values = (*args, *kwargs.values())
+    return next((value for value in values if isinstance(value, fx.Proxy)), None)
+
+
+Part = Callable[[type[nn.Module]], Callable[..., Any]]
+
+
+def extended(original: type[nn.Module], role: Part) -> type[nn.Module]:
+    """Return the subclass of `original` in a role: a block, a model, or a child of a branch."""
+    if (original, role) not in _EXTENDED:
+        _EXTENDED[original, role] = _extend(original, role)
+    return _EXTENDED[original, role]
+
+
+_EXTENDED: dict[tuple[type[nn.Module], Part], type[nn.Module]] = {}
+
+
+def _extend(original: type[nn.Module], role: Part) -> type[nn.Module]:
+    def reduce(self: nn.Module, protocol: Any) -> Any:
+        # The subclass exists in this process only: a pickle names the original class.
+        rebuild, args, *state = tuple(original.__reduce_ex__(self, protocol))
+        args = tuple(original if arg is type(self) else arg for arg in args)
+        return (_rebuild, (role, rebuild, args), *state)
+
+    method = role(original)
+    namespace: dict[str, Any] = {
+        "__module__": original.__module__,
+        "__qualname__": original.__qualname__,
+        "__doc__": original.__doc__,
+        "__reduce_ex__": reduce,
+        "__prepare_scriptable__": _refuse_scripting,
+        ORIGINAL: original,
+    }
+    if role is child_call:
+        namespace["__call__"] = method
+        del namespace["__prepare_scriptable__"]
+    else:
+        # Not functools.wraps: tools that look for what was wrapped would take the gates off.
+        method.__signature__ = inspect.signature(original.forward)  # type: ignore[attr-defined]
+        method.__name__, method.__doc__ = "forward", original.forward.__doc__
+        namespace["forward"] = method
+    return type(original.__name__, (original,), namespace)
+
+
+def _refuse_scripting(self: nn.Module) -> nn.Module:
+    raise Unsupported(
+        f"{type(self).__name__} has stochastic depth, and TorchScript would leave its gates out. "
+        "Script stochastic_depth.extract(model, handle.law.evaluation), which is the evaluated "
+        "network without gates, or call handle.remove() first."
+    )
+
+
+def _rebuild(role: Part, rebuild: Callable[..., nn.Module], args: tuple[Any, ...]) -> nn.Module:
+    module = rebuild(*args)
+    module.__class__ = extended(type(module), role)
+    return module
+
+
+def is_gated(module: nn.Module) -> bool:
+    """Return whether `module` is a block with gates, or a model with gated blocks."""
+    return SEAT in vars(module) or CONTROLLER in vars(module)
+

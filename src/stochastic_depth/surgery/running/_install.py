@@ -1,0 +1,133 @@
+"""Put gates on the blocks of a model, and take them off."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..._errors import AlreadyApplied, Unsupported
+from ...gates import Law
+from .._takeover import own_rates
+from ..following import Anatomy, Unit
+from ._controller import Controller, Options
+from ._gated import (
+    CHILD,
+    CONTROLLER,
+    ORIGINAL,
+    SEAT,
+    Child,
+    Seat,
+    block_forward,
+    child_call,
+    extended,
+    is_gated,
+    model_forward,
+)
+
+
+def require_plain(model: nn.Module) -> None:
+    """Raise unless gates may be put on `model`.
+
+    Raises:
+        AlreadyApplied: it, or a part of it, has gates.
+        Unsupported: it, or a part of it, is compiled.
+    """
+    for path, module in model.named_modules():
+        name = path or type(module).__name__
+        if is_gated(module):
+            raise AlreadyApplied(
+                f"{name} already has stochastic depth. Change its law through the handle "
+                "(stochastic_depth.surgery.handle), or call handle.remove() first."
+            )
+        if module._compiled_call_impl is not None or hasattr(module, "_orig_mod"):
+            raise Unsupported(
+                f"{name} is compiled, and would run without its gates. Apply stochastic depth "
+                "to the plain model, then compile its branches with handle.compile()."
+            )
+
+
+def install(
+    model: nn.Module, anatomy: Anatomy, law: Law, options: Options, seed: int
+) -> Controller:
+    """Put gates on the blocks of `model` and return what draws them.
+
+    What the model drops by itself gets a rate of 0: nothing is dropped twice.
+    """
+    rates = own_rates(model)
+    controller = Controller(anatomy, law, options, seed, rates)
+    for index, unit in enumerate(anatomy.survey.units):
+        if unit.obstacle:
+            continue
+        block = model.get_submodule(unit.path)
+        seat = Seat(controller, index, unit, _indices(anatomy, unit), type(block))
+        for branch in unit.branches:
+            for (path, nth), role in branch.roles.items():
+                _seat_child(block.get_submodule(path), controller, index, nth, role)
+        block.__dict__[SEAT] = seat
+        block.__class__ = extended(type(block), block_forward)
+    model.__dict__[CONTROLLER] = controller
+    model.__class__ = extended(type(model), model_forward)
+    for rate in rates:
+        rate.put(model, 0.0)
+    return controller
+
+
+def _indices(anatomy: Anatomy, unit: Unit) -> list[list[int]]:
+    """Return the indices of the gates of a unit, call by call."""
+    gates = anatomy.gates_of(unit)
+    size = len(gates) // unit.uses
+    return [gates[first : first + size] for first in range(0, len(gates), size)]
+
+
+def _seat_child(
+    child: nn.Module, controller: Controller, index: int, nth: int, role: Any
+) -> None:
+    if CHILD not in vars(child):
+        child.__dict__[CHILD] = Child(controller, {})
+        child.__class__ = extended(type(child), child_call)
+    vars(child)[CHILD].roles.setdefault(index, {})[nth] = role
+
+
+def uninstall(model: nn.Module) -> None:
+    """Restore `model` to what it was before `install`.
+
+    Raises:
+        Unsupported: the class of a module was extended once more since then.
+    """
+    modules = [module for module in model.modules() if is_gated(module) or CHILD in vars(module)]
+    for module in modules:
+        if ORIGINAL not in vars(type(module)):
+            raise Unsupported(
+                f"{type(module).__name__} was wrapped after stochastic depth was applied; undo "
+                "that first (the last change must be undone first)."
+            )
+    controller: Controller = vars(model)[CONTROLLER]
+    if controller.compiled:
+        compile_branches(model, None)
+    for module in modules:
+        while ORIGINAL in vars(type(module)):
+            module.__class__ = vars(type(module))[ORIGINAL]
+        for name in (SEAT, CHILD, CONTROLLER):
+            module.__dict__.pop(name, None)
+    for rate in controller.rates:
+        rate.put(model, rate.value)
+
+
+def compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
+    """Compile the children on the branches of all blocks with gates; None undoes it."""
+    for block, seat in seats(model):
+        paths = [path for branch in seat.unit.branches for path in branch.modules]
+        for path in dict.fromkeys(paths):
+            child = block.get_submodule(path)
+            child._compiled_call_impl = None
+            if options is not None and next(child.parameters(), None) is not None:
+                child._compiled_call_impl = torch.compile(child._call_impl, **options)
+    vars(model)[CONTROLLER].compiled = options is not None
+
+
+def seats(model: nn.Module) -> Iterator[tuple[nn.Module, Seat]]:
+    """Yield the blocks that have gates, and what they know about them."""
+    for module in model.modules():
+        if SEAT in vars(module):
+            yield module, vars(module)[SEAT]
