@@ -18,7 +18,10 @@ from ._recording import Call, Operation, Recording, Ref
 
 RELU = {torch.ops.aten.relu.default, torch.ops.aten.relu_.default}
 
-PASSES_SIGN = {torch.ops.aten.max_pool2d_with_indices.default}
+PASSES_SIGN = {
+    torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.detach.default,
+    torch.ops.aten.alias.default, torch.ops.aten.clone.default, torch.ops.aten.view.default,
+}  # fmt: skip
 """Operations whose output is not negative if their input is not."""
 
 
@@ -69,11 +72,13 @@ class Shortcut:
         steps: what happens, in order.
         output: what the block returns, with `Slot` for tensors.
         stream: which input leaf the first slot of the output goes back to.
+        positive: whether a ReLU was left out because the stream comes from another one.
     """
 
     steps: tuple[Step, ...]
     output: Any
     stream: int
+    positive: bool = False
 
     @property
     def identity(self) -> bool:
@@ -151,6 +156,7 @@ class _Deriver:
         self.slots = {leaf.value: i for i, leaf in enumerate(leaves) if isinstance(leaf, Ref)}
         self.count = len(leaves)
         self.steps: list[Step] = []
+        self.positive = False
 
     def shortcut(self, output: Any) -> Shortcut:
         tree = pytree.tree_map(self._leaf, output)
@@ -159,7 +165,8 @@ class _Deriver:
             raise NotDerivable("it returns no tensor")
         stream = next(iter(self.joins.values())).shortcut if self.joins else None
         start = self.slots.get(stream, slots[0]) if stream is not None else slots[0]
-        return Shortcut(tuple(self.steps), tree, start if start < self.count else 0)
+        start = start if start < self.count else 0
+        return Shortcut(tuple(self.steps), tree, start, self.positive)
 
     def _stack_of(self, join: Join) -> tuple[int, ...]:
         return self.recording.calls[self.recording.operations[join.operation].call].stack
@@ -218,7 +225,7 @@ class _Deriver:
         if number not in outputs:
             raise NotDerivable("what it returns cannot be followed")
         first, last = child.begin, child.end
-        if last - first == 1 and self._repeats_relu(self.recording.operations[first]):
+        if self._only_repeats_relu(self.recording.operations[first:last]):
             return self._value(self.recording.operations[first].inputs[0])  # type: ignore[return-value]
         args, kwargs = pytree.tree_map(self._argument, (child.args, child.kwargs))
         given = set(child.inputs)
@@ -237,8 +244,14 @@ class _Deriver:
         leaf = operation.outputs.index(number)
         return self._step(Step("", operation.function, args, kwargs, leaf, operation.writes))
 
+    def _only_repeats_relu(self, operations: list[Operation]) -> bool:
+        first, *rest = operations
+        return self._repeats_relu(first) and all(other.function in PASSES_SIGN for other in rest)
+
     def _repeats_relu(self, operation: Operation) -> bool:
-        return operation.function in RELU and self._not_negative(operation.inputs[0])
+        repeats = operation.function in RELU and self._not_negative(operation.inputs[0])
+        self.positive |= repeats
+        return repeats
 
     def _not_negative(self, number: int) -> bool:
         """Return whether a shortcut comes from a ReLU: then another one changes nothing.

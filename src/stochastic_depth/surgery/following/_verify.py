@@ -143,7 +143,11 @@ def _fault(
 ) -> str:
     """Return what is wrong with the shortcut of a unit, or an empty string."""
     training = True if weights is not None else block.training
-    leaves, stream = _with_gradient(arguments, known.positions[unit.shortcut.stream])  # type: ignore[union-attr]
+    assert unit.shortcut is not None  # noqa: S101  # the caller has looked
+    leaves, stream = _with_gradient(arguments, known.positions[unit.shortcut.stream])
+    if unit.shortcut.positive:  # where it is 0 the ReLU that it comes from has no gradient
+        position = known.positions[unit.shortcut.stream]
+        leaves[position] = leaves[position].abs() + 0.1
     try:
         with in_mode(block, training):
             own = _run(block, kind, arguments, leaves, weights, cut=unit)

@@ -11,7 +11,7 @@ from ..._errors import Unsupported
 from ...blocks import Gate, Rows, replace_rows, take_rows, with_zero_grads
 from ...blocks._gate import per_sample
 from ..following import Arguments, Known, Unit, learn, spares
-from .._frame import Frame, dense, on_leaf, scaled
+from .._frame import Frame, dense, on_leaf, scaled, shielded
 
 if TYPE_CHECKING:
     from ._controller import Controller
@@ -126,7 +126,14 @@ class Execution:
         if self.unit.shortcut is None:
             raise self._refusal(self.unit.masked)
         left = self._left(self._leaves())
-        return self._merged(left, self._native(self._leaves()), gate)
+        return self._merged(left, self._native(self._shielded(gate)), gate)
+
+    def _shielded(self, gate: Gate) -> list[Any]:
+        if not isinstance(gate, Tensor) or self.unit.writes:
+            return self._leaves()
+        every = [True] * len(self._leaves())
+        leaves: list[Any] = shielded(self._leaves(), gate, every, self.known.batched)
+        return leaves
 
     @property
     def _at_exits(self) -> bool:
@@ -226,7 +233,7 @@ class Execution:
         if self._at_exits:
             return self._framed(self._leaves(), [every] * len(self.unit.branches), skip=False)
         left = self._left(self._leaves())
-        return self._merged(left, self._native(self._leaves()), every)
+        return self._merged(left, self._native(self._shielded(every)), every)
 
     # A module that its parent adds to its input
 
@@ -241,7 +248,8 @@ class Execution:
             if self.options.dropped_grads == "zero":
                 zeros = with_zero_grads(zeros, self.block.parameters())
             return zeros
-        return on_leaf(self._native(leaves), self.unit.leaf, lambda y: scaled(y, gate))
+        output = self._native(self._shielded(gate))
+        return on_leaf(output, self.unit.leaf, lambda y: scaled(y, gate))
 
     def _added_rows(self, gate: Rows) -> Any:
         leaves = self._leaves()
