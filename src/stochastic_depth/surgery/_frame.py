@@ -26,7 +26,7 @@ class Stub:
     Attributes:
         leaves: for each leaf of its output the dimensions, as positions in the shape of its
             first tensor argument or as numbers of their own; None for its first tensor
-            argument itself, or a constant in a tuple.
+            argument itself, an `Argument`, or a constant in a tuple.
         form: how the leaves are nested.
     """
 
@@ -35,9 +35,20 @@ class Stub:
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, zero: bool) -> Any:
         """Return the stand-in for a call with these arguments."""
-        first = next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-        leaves = [_stand_in(rule, first, zero=zero) for rule in self.leaves]
+        given = pytree.tree_leaves((args, kwargs))
+        first = next(leaf for leaf in given if isinstance(leaf, Tensor))
+        leaves = [
+            given[rule.position] if isinstance(rule, Argument) else _stand_in(rule, first, zero=zero)
+            for rule in self.leaves
+        ]
         return pytree.tree_unflatten(leaves, self.form)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument that is returned as it was given, such as a size; its position."""
+
+    position: int
 
 
 @dataclass(frozen=True)

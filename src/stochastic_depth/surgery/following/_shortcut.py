@@ -25,6 +25,15 @@ PASSES_SIGN = {
 """Operations whose output is not negative if their input is not."""
 
 
+RESHAPES = {
+    "view", "_unsafe_view", "reshape", "expand", "as_strided", "slice", "split",
+    "split_with_sizes", "narrow", "repeat", "constant_pad_nd", "zeros", "ones", "full", "empty",
+    "arange", "new_zeros", "new_ones", "new_full", "new_empty", "unflatten", "im2col", "col2im",
+    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "unbind", "select",
+}  # fmt: skip
+"""Operations told sizes by Python, which a recording of one example does not know."""
+
+
 class NotDerivable(Exception):
     """What a dropped block leaves cannot be told; the message says why."""
 
@@ -34,6 +43,13 @@ class Slot:
     """Stands for a tensor that an earlier step of a shortcut has made; 0.. are the inputs."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """Stands for what only the branches of a block make, or Python does: not known without them."""
+
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +95,12 @@ class Shortcut:
     output: Any
     stream: int
     positive: bool = False
+
+    @property
+    def missing(self) -> str:
+        """Why something that the block returns is not known without its branches, or ""."""
+        leaves = pytree.tree_leaves(self.output)
+        return next((leaf.reason for leaf in leaves if isinstance(leaf, Made)), "")
 
     @property
     def identity(self) -> bool:
@@ -162,7 +184,8 @@ class _Deriver:
         tree = pytree.tree_map(self._leaf, output)
         slots = [leaf.number for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Slot)]
         if not slots:
-            raise NotDerivable("it returns no tensor")
+            made = [leaf.reason for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Made)]
+            raise NotDerivable(made[0] if made else "it returns no tensor")
         stream = next(iter(self.joins.values())).shortcut if self.joins else None
         start = self.slots.get(stream, slots[0]) if stream is not None else slots[0]
         start = start if start < self.count else 0
@@ -173,10 +196,14 @@ class _Deriver:
 
     def _leaf(self, leaf: Any) -> Any:
         if isinstance(leaf, Ref):
-            return self._value(leaf.value)
-        if leaf is None or isinstance(leaf, bool | str | float):
+            return self._made(leaf.value) or self._value(leaf.value)
+        if leaf is None or isinstance(leaf, bool | str):
             return leaf
-        raise NotDerivable(f"it returns a {type(leaf).__name__}")
+        return Made(f"it returns {_a(leaf)} that may be another in another call")
+
+    def _made(self, number: int) -> Made | None:
+        branch = number in self.inside and number not in self.slots and number not in self.joins
+        return Made("it returns something that its branch computes") if branch else None
 
     def _value(self, number: int) -> Slot | Named:
         if number in self.slots:
@@ -240,6 +267,8 @@ class _Deriver:
     def _operation(self, operation: Operation, number: int) -> Slot:
         if self._repeats_relu(operation):
             return self._value(operation.inputs[0])  # type: ignore[return-value]
+        if operation.function.overloadpacket.__name__ in RESHAPES:
+            raise NotDerivable("it changes the shape of its stream, which only its forward can")
         args, kwargs = pytree.tree_map(self._argument, (operation.args, operation.kwargs))
         leaf = operation.outputs.index(number)
         return self._step(Step("", operation.function, args, kwargs, leaf, operation.writes))
@@ -274,3 +303,8 @@ class _Deriver:
     def _step(self, step: Step) -> Slot:
         self.steps.append(step)
         return Slot(self.count + len(self.steps) - 1)
+
+
+def _a(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

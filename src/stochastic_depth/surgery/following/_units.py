@@ -61,6 +61,8 @@ class Unit:
         masked: why it runs when dropped, and its change is discarded; empty if it does not run.
         rows: why its samples cannot be run apart; empty if they can.
         overwritten: whether what it returns is changed in place by what follows.
+        hollow: whether what it leaves is what its own forward returns while the children on its
+            branches are not called.
         writes: whether it changes an argument in place.
         leaf: which tensor of what it returns is added by its parent.
         paths: where each leaf of its arguments is, in the example.
@@ -83,6 +85,7 @@ class Unit:
     rows: str = ""
     overwritten: bool = False
     writes: bool = False
+    hollow: bool = False
     leaf: int = 0
     paths: list[str] = field(default_factory=list, repr=False)
     places: dict[int, int] = field(default_factory=dict, repr=False)
@@ -90,6 +93,11 @@ class Unit:
     patterns: dict[Any, Any] = field(default_factory=dict, repr=False)
     call: Call | None = field(default=None, repr=False)
     joins: tuple[Join, ...] = field(default=(), repr=False)
+
+    @property
+    def spared(self) -> bool:
+        """Whether the children on its branches may be left out while its forward runs."""
+        return bool(self.branches) and all(branch.spared for branch in self.branches)
 
     @property
     def exits(self) -> tuple[Exit, ...]:
@@ -361,6 +369,7 @@ class _Survey:
             return unit
         try:
             unit.shortcut = derive(self.recording, call, list(joins), call.output)
+            unit.masked = unit.shortcut.missing
         except NotDerivable as reason:
             unit.masked = str(reason)
         return unit
