@@ -103,8 +103,7 @@ class Anatomy:
         one_of("transitions", transitions, get_args(Transitions))
         found = survey(model, example, run=samples and not _is_ours(model))
         _verify(model, found)
-        if granularity == "block" and scale == "block":
-            _require_shortcuts(found)
+        _note_obstacles(found, granularity, scale)
         flops = None if example is None else count_flops(model, example)
         governed = tuple(gate for unit in found.units for gate in _gates(unit, granularity))
         blocks = tuple(
@@ -181,13 +180,20 @@ def _verify(model: nn.Module, found: Survey) -> None:
             verify(unit, block, seen, larger)
 
 
-def _require_shortcuts(found: Survey) -> None:
-    """Note where the whole change of a block cannot be scaled: where it starts is not known."""
+def _note_obstacles(found: Survey, granularity: Granularity, scale: Scale) -> None:
+    """Note the blocks of several branches that cannot have the gates that were asked for."""
     for unit in found.units:
-        known = unit.shortcut is not None or unit.hollow or len(unit.branches) < 2
-        if unit.form == "block" and not (known or unit.obstacle):
+        if unit.form != "block" or len(unit.branches) < 2 or unit.obstacle:
+            continue
+        starts = unit.shortcut is not None or unit.hollow
+        leaves = all(branch.exits for branch in unit.branches)
+        whole = granularity == "block" and scale == "block"
+        if whole and not starts:
             remedy = "scale='branch' or granularity='branch' can gate it"
             unit.obstacle = f"{unit.masked or 'what it leaves is not known'}; {remedy}"
+        elif not whole and not leaves:
+            remedy = "granularity='block' with scale='block' can gate it"
+            unit.obstacle = f"one of its branches leaves in no child; {remedy}"
 
 
 def _gates(unit: Unit, granularity: Granularity) -> list[tuple[Unit, int, tuple[Branch, ...]]]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -20,7 +21,7 @@ from .._frame import Role, Stub, on_leaf
 from ._joins import ADDITIONS
 from ._observe import Seen, copied
 from ._pattern import Arguments
-from ._shortcut import Made
+from ._shortcut import PRODUCT, Made
 from ._stand_in import stub_of
 from ._untouched import in_mode, untouched
 from ._units import Unit
@@ -69,6 +70,7 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
     weights = _redrawn(block)
     known.batched = _batched(sizes)
     known.masked = _kept(unit, block, kind, sizes[0], weights)
+    _check_exits(unit, block, kind, sizes, known, weights)
     if unit.form == "branch":
         known.stub = stub_of(seen, larger)
         if known.stub is None:
@@ -78,7 +80,7 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
             if fault := _fault(unit, block, kind, arguments, known, weights):
                 unit.shortcut, unit.masked = None, fault
                 break
-    if unit.form == "block" and unit.masked and unit.spared:
+    if unit.form == "block" and unit.masked not in ("", PRODUCT) and unit.spared:
         reason, unit.masked, unit.hollow = unit.masked, "", True
         if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
             unit.masked, unit.hollow = reason, False
@@ -98,7 +100,7 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     where = {path: position for position, path in enumerate(arguments.paths)}
     known = Known([where.get(path, -1) for path in unit.paths])
     stream = _stream(unit, arguments)
-    if arguments.opaque and not _harmless(unit, arguments):
+    if (arguments.opaque and not _harmless(unit, arguments)) or _fills(block, kind, arguments):
         known.masked = known.rows = OPAQUE
         return known
     if unit.form == "own" or (known.positions and known.positions[stream] < 0):
@@ -116,6 +118,18 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
             same = isinstance(output, Tensor) and output.shape == x.shape
             known.stub = Stub((None,), pytree.tree_flatten(0)[1]) if same else None
     return known
+
+
+def _fills(block: nn.Module, kind: type[nn.Module], arguments: Arguments) -> bool:
+    """Return whether a block changes a list or a dictionary that it is given."""
+    values = arguments.given[0] + tuple(arguments.given[1].values())  # type: ignore[index]
+    if not any(isinstance(value, list | dict | set) for value in values):
+        return False
+    args, kwargs = arguments.call(copied(arguments.leaves))
+    before = _contents(args, kwargs)
+    with torch.no_grad():
+        _reparametrised(block, None, lambda: _forward(kind)(block, *args, **kwargs))
+    return bool(_contents(args, kwargs) != before)
 
 
 def arguments_with(arguments: Arguments, leaves: list[Any]) -> Arguments:
@@ -151,7 +165,22 @@ def _fault(
     weights: dict[str, Tensor] | None,
 ) -> str:
     """Return what is wrong with the shortcut of a unit, or an empty string."""
-    training = True if weights is not None else block.training
+    modes = (True, False) if weights is not None else (block.training,)
+    faults = (
+        _fault_in(mode, unit, block, kind, arguments, known, weights) for mode in modes
+    )
+    return next(filter(None, faults), "")
+
+
+def _fault_in(
+    training: bool,
+    unit: Unit,
+    block: nn.Module,
+    kind: type[nn.Module],
+    arguments: Arguments,
+    known: Known,
+    weights: dict[str, Tensor] | None,
+) -> str:
     position = known.positions[_stream(unit, arguments)]
     leaves, stream = _with_gradient(arguments, position)
     if unit.shortcut is not None and unit.shortcut.positive:
@@ -169,6 +198,29 @@ def _fault(
     if stream.requires_grad and not _equal(_gradient(own, stream), _gradient(left, stream)):
         return "without its branches its gradient is another than that of its shortcut"
     return ""
+
+
+def _check_exits(
+    unit: Unit,
+    block: nn.Module,
+    kind: type[nn.Module],
+    sizes: Sequence[Arguments],
+    known: Known,
+    weights: dict[str, Tensor],
+) -> None:
+    """Forget where the branches leave if that is not so in every mode.
+
+    Then the whole change of the block is scaled, which needs its shortcut only.
+    """
+    if unit.shortcut is None or not _every_exit(unit):
+        return
+    if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
+        before = [(branch.exits, branch.roles, branch.spared) for branch in unit.branches]
+        for branch in unit.branches:
+            branch.exits, branch.roles, branch.spared = (), {}, False
+        if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
+            for branch, kept in zip(unit.branches, before, strict=True):
+                branch.exits, branch.roles, branch.spared = kept
 
 
 def _stream(unit: Unit, arguments: Arguments) -> int:
@@ -272,16 +324,24 @@ def _kept(
     held = _held(block)
     with untouched(block), in_mode(block, True):
         try:
-            leaves = copied(arguments.leaves)
-            _reparametrised(block, weights, lambda: _call(kind, block, arguments, leaves))
+            args, kwargs = arguments.call(copied(arguments.leaves))
+            contents = _contents(args, kwargs)
+            _reparametrised(block, weights, lambda: _forward(kind)(block, *args, **kwargs))
+            changed = _contents(args, kwargs) != contents
         except Exception as error:  # as above
             return f"in training mode it fails on the example ({_brief(error)})"
         new = {name for name, marks in _held(block).items() if marks - held.get(name, set())}
     if new:
         return f"it keeps a tensor with a gradient for others: {', '.join(sorted(new))}"
-    changed = [_marks(leaf) for leaf in arguments.leaves] != before
+    changed = changed or [_marks(leaf) for leaf in arguments.leaves] != before
     unit.harmless |= set() if changed else {type(leaf) for leaf in arguments.leaves}
     return OPAQUE if changed else ""
+
+
+def _contents(*given: Any) -> Any:
+    """Return what tells whether something was put into a container, or taken out of it."""
+    leaves, form = pytree.tree_flatten(given)
+    return form, [id(leaf) for leaf in leaves]
 
 
 def _held(block: nn.Module) -> dict[str, set[int]]:
@@ -440,15 +500,20 @@ def _run(
 
 def _call(kind: type[nn.Module], block: nn.Module, arguments: Arguments, leaves: list[Any]) -> Any:
     args, kwargs = arguments.call(leaves)
-    original = getattr(kind, "_stochastic_depth_original", kind)
-    return original.forward(block, *args, **kwargs)
+    return _forward(kind)(block, *args, **kwargs)
+
+
+def _forward(kind: type[nn.Module]) -> Callable[..., Any]:
+    forward: Callable[..., Any] = getattr(kind, "_stochastic_depth_original", kind).forward
+    return forward
 
 
 @contextmanager
 def _without_branches(unit: Unit, block: nn.Module) -> Iterator[None]:
     """Force the branches of a block to zero where they leave, or else where they are added."""
     if not _every_exit(unit):
-        with _Cut(unit):
+        cut = _Cut(unit)
+        with cut, _CutAbove(cut):
             yield
         return
     with ExitStack() as stack:
@@ -473,6 +538,35 @@ def _zeroing(leaves: dict[int, int]) -> Callable[..., Any]:
     return zero
 
 
+class _CutAbove(TorchFunctionMode):
+    """Does the same where autograd sees it, so that no gradient goes into a branch."""
+
+    def __init__(self, cut: "_Cut") -> None:
+        super().__init__()
+        self.cut = cut
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        branch = self.cut.places.get(self.cut.count + 1)
+        adds = getattr(func, "__name__", "") in SPELLINGS and len(args) > 1
+        if adds and branch is not None and _alike_sums(args):
+            first, second, *others = args
+            if branch == 0 and func.__name__ in IN_PLACE:
+                first.mul_(0)
+            elif branch == 0:
+                first = torch.zeros_like(first)
+            else:
+                second = torch.zeros_like(second)
+            args = (first, second, *others)
+        return func(*args, **(kwargs or {}))
+
+
+SPELLINGS = {
+    "add", "add_", "__add__", "__radd__", "__iadd__", "sub", "sub_", "__sub__", "__isub__",
+    "subtract", "subtract_",
+}  # fmt: skip
+IN_PLACE = {"add_", "__iadd__", "sub_", "__isub__", "subtract_"}
+
+
 class _Cut(TorchDispatchMode):
     """Leaves the branches out where they are added, counting additions."""
 
@@ -495,11 +589,12 @@ class _Cut(TorchDispatchMode):
 
 def is_sum(func: Any, args: Sequence[Any]) -> bool:
     """Return whether an operation adds two tensors of real numbers of one shape."""
-    return (
-        func in ADDITIONS
-        and all(isinstance(arg, Tensor) and arg.is_floating_point() for arg in args[:2])
-        and args[0].shape == args[1].shape
-    )
+    return func in ADDITIONS and _alike_sums(args)
+
+
+def _alike_sums(args: Sequence[Any]) -> bool:
+    tensors = all(isinstance(arg, Tensor) and arg.is_floating_point() for arg in args[:2])
+    return tensors and args[0].shape == args[1].shape
 
 
 def _redrawn(block: nn.Module) -> dict[str, Tensor]:

@@ -67,6 +67,7 @@ class Controller:
         forced: gates that override draws and evaluation gates.
         latest: gates of the last draw.
         frames: of the blocks that are running, the innermost last.
+        memory: what ran on which tensor, for a backward pass that runs it again.
         warned: what has been said, and is not said again.
     """
 
@@ -89,7 +90,7 @@ class Controller:
         self.frames: list[Frame] = []
         self._current: Pass | None = None
         self._finished: Pass | None = None
-        self._memory = Memory()
+        self.memory = Memory()
         self.warned: set[str] = set()
         self.law = law
 
@@ -137,18 +138,18 @@ class Controller:
             running, call = Pass(self.options.execution, implicit=True), 0
             self._current, mine = running, indices[0]
             running.next_call(unit)
-            self._memory.forget()
+            self.memory.forget()
         if running.gates is None:  # the block is in training, the model as a whole is not
             self._draw(running, x)
         if training:
-            self._memory.note(x, unit, running, call)
+            self.memory.note(x, unit, running, call)
         lowered = running.lowered(x)
         return [lowered[index] for index in mine]
 
     def _running(self, unit: int, uses: int, x: Tensor | None) -> tuple[Pass | None, int]:
         """Return the pass that a block runs in, and which call of it this is."""
         if in_backward() and not (self.forced or (self._current and not self._current.implicit)):
-            found = self._memory.find(x, unit, self._finished)
+            found = self.memory.find(x, unit, self._finished)
             if found is not None:
                 return found
             if self._finished is not None:
@@ -160,15 +161,15 @@ class Controller:
     def open_pass(self, training: bool, x: Tensor | None, products: str = "") -> Iterator[Pass]:
         """Run one forward pass of the model on `x`; in training, draw its gates."""
         before = self._current
-        again = self._memory.find(x, MODEL, self._finished) if in_backward() else None
+        again = self.memory.find(x, MODEL, self._finished) if in_backward() else None
         running = self.forced or (again[0] if again else None) or Pass(self.options.execution)
         running.calls, running.products = {}, products
         self._current = running
-        self._memory.forget()
+        self.memory.forget()
         if training and running.gates is None and self.options.per == "batch":
             self._draw(running, x)
         if training:
-            self._memory.note(x, MODEL, running, 0)
+            self.memory.note(x, MODEL, running, 0)
         try:
             yield running
         finally:
@@ -229,7 +230,7 @@ class Controller:
         # A copy does not take part in the passes of the original.
         idle = {
             "forced": None, "_current": None, "_finished": None, "frames": [],
-            "_memory": Memory(), "latest": self.latest,
+            "memory": Memory(), "latest": self.latest,
         }  # fmt: skip
         return {**vars(self), **idle}
 

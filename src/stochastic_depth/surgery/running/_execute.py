@@ -61,7 +61,17 @@ class Execution:
             return self._added(gates[0])
         if one and (len(self.unit.branches) == 1 or self.seat.whole):
             return self._whole(gates[0])
-        return self._framed(self._leaves(), list(gates))
+        return self._with_zero_grads(self._framed(self._leaves(), list(gates)), gates)
+
+    def _with_zero_grads(self, output: Any, gates: Sequence[Gate]) -> Any:
+        """Give the parameters of the branches that were left out a gradient, if asked to."""
+        pairs = zip(self.unit.branches, gates, strict=True)
+        dropped = [b for b, gate in pairs if isinstance(gate, float) and gate == 0]
+        if self.options.dropped_grads != "zero" or not dropped:
+            return output
+        children = {path for branch in dropped for path in branch.modules}
+        spared = [p for path in children for p in self.block.get_submodule(path).parameters()]
+        return on_leaf(output, 0, lambda x: with_zero_grads(x, spared))
 
     def _whole(self, gate: Gate) -> Any:
         if isinstance(gate, float) and gate == 0:
@@ -113,10 +123,10 @@ class Execution:
 
     def _discarded(self, gate: Gate) -> Any:
         """Run the block for what it leaves behind beside its output, which is discarded."""
-        if self.unit.exits:
+        if self._at_exits:
             return self._framed(self._leaves(), [gate] * len(self.unit.branches), skip=False)
         output = self._native(self._leaves())
-        if self.unit.shortcut is None:
+        if self.unit.shortcut is None and not self.unit.hollow:
             raise self._refusal(self.unit.masked or "what it leaves when dropped is not known")
         return self._merged(self._beside(self._leaves()), output, gate)
 
