@@ -137,10 +137,14 @@ def test_the_gates_of_a_pyramid_are_those_of_the_whole_network(plain):
     assert ran == [index for index in range(16) if index not in (5, 12)]
 
 
-def test_a_pyramid_of_a_trained_network_draws_nothing(plain):
+def test_a_pyramid_of_a_trained_network_keeps_its_gates(plain):
     model = copy.deepcopy(plain).train()
     sd.apply(model, LINEAR)
     backbone = Pyramid(model)
     assert torch.equal(backbone.eval()(IMAGES)["stride32"], Pyramid(plain)(IMAGES)["stride32"])
-    backbone.train()(IMAGES)
-    assert sd.surgery.handle(model).step == 0
+    handle = sd.surgery.handle(model)
+    step = handle.step
+    deepest = backbone.train()(IMAGES)["stride32"]
+    assert handle.step == step + 1
+    with sd.gating(model, handle.gates):
+        assert torch.equal(backbone(IMAGES)["stride32"], deepest)

@@ -276,32 +276,44 @@ def _extend(original: type[nn.Module], role: Part) -> type[nn.Module]:
         namespace["__call__"] = method
         del namespace["__prepare_scriptable__"]
     else:
-        namespace["forward"] = with_parameters_of(original.forward, method)
+        # Not functools.wraps: tools that look for what was wrapped would take the gates off.
+        method.__signature__ = inspect.signature(original.forward)  # type: ignore[attr-defined]
+        method.__name__, method.__doc__ = "forward", original.forward.__doc__
+        named = role is model_forward  # the root of a trace
+        namespace["forward"] = with_parameters_of(original.forward, method) if named else method
     return type(original.__name__, (original,), namespace)
 
 
 def with_parameters_of(function: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `run` with the parameters of another function, written out.
+    """Return `run` with the parameters of another function written out; defaults are not passed.
 
     torch.fx reads them from the code object. functools.wraps would not do: tools that look for
     what was wrapped would take the gates off.
     """
-    signature = inspect.signature(function)
-    declared, passed = [], []
-    for name, parameter in signature.parameters.items():
-        default = "" if parameter.default is parameter.empty else f"=_defaults[{name!r}]"
-        if parameter.kind is parameter.KEYWORD_ONLY and not any("*" in d for d in declared):
+    parameters = inspect.signature(function).parameters.values()
+    listed = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    declared, passed, optional = [], [], []
+    for parameter in parameters:
+        name, star = parameter.name, STARS.get(parameter.kind, "")
+        if parameter.kind is parameter.KEYWORD_ONLY and not (listed or "*" in declared):
             declared.append("*")
-        declared.append(f"{STARS.get(parameter.kind, '')}{name}{default}")
-        word = f"{name}=" if parameter.kind is parameter.KEYWORD_ONLY else ""
-        passed.append(f"{word}{STARS.get(parameter.kind, '')}{name}")
-    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
-    scope: dict[str, Any] = {"_run": run, "_defaults": defaults}
+        declared.append(f"{star}{name}" + (f"=_defaults[{name!r}]" if name in defaults else ""))
+        if name in defaults and not (listed and parameter.kind is not parameter.KEYWORD_ONLY):
+            optional.append(f"{name!r}: {name}")
+        else:
+            passed.append(f"{name}={name}" if parameter.kind is parameter.KEYWORD_ONLY else star + name)
+    scope: dict[str, Any] = {"_run": run, "_defaults": defaults, "_given": _given}
+    passed.append(f"**_given({{{', '.join(optional)}}}, _defaults)")
     line = f"def forward({', '.join(declared)}): return _run({', '.join(passed)})"
     exec(line, scope)  # noqa: S102  # parameter names of a function that exists
     written: Callable[..., Any] = scope["forward"]
     written.__doc__, written.__annotations__ = function.__doc__, dict(function.__annotations__)
     return written
+
+
+def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not defaults[name]}
 
 
 STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
