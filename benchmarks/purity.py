@@ -88,6 +88,8 @@ class Trial:
     def __init__(self, written: Program, setting: Setting) -> None:
         self.written, self.setting = written, setting
         self.tolerance = 6e-2 if "autocast" in written.tags else 1e-8
+        if "shortcut config" in written.tags:  # a norm after it hides a number from the check
+            self.tolerance = max(self.tolerance, 1e-4)
         self.dtype = torch.float32 if "autocast" in written.tags else torch.float64
         self.model = build(written, written.source)
         self.reference = build(written, written.marked)
@@ -265,7 +267,7 @@ def attempt(seed: int) -> dict[str, Any]:
             setting = dataclasses.replace(setting, per="batch")  # other rows, another draw
         record["trials"].append(_tried(written, setting))
     worst = [trial["outcome"] for trial in record["trials"]]
-    for outcome in ("crash", "different", "late", "refused", "equal"):
+    for outcome in ("crash", "different", "late", "refused", "equal", "one survivor"):
         if outcome in worst:
             record["outcome"] = outcome
             break
@@ -284,6 +286,10 @@ def _tried(written: Program, setting: Setting) -> dict[str, Any]:
         except sd.StochasticDepthError as error:
             late = hasattr(trial, "handle")
             found |= {"outcome": "late" if late else "refused", "why": str(error)}
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            found |= {"outcome": "one survivor", "why": str(error)}  # as docs/batchnorm.md says
         except Exception as error:
             found |= {"outcome": "crash", "why": f"{type(error).__name__}: {error}",
                       "traceback": traceback.format_exc()}  # fmt: skip
