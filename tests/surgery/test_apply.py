@@ -165,7 +165,12 @@ def test_the_execution_does_not_change_the_training_step(name, model, per, fast)
     for execution in (fast, "mask"):
         twin = copy.deepcopy(model).train()
         sd.apply(
-            twin, sd.schedules.uniform(0.6), per=per, execution=execution, granularity="branch"
+            twin,
+            sd.schedules.uniform(0.6),
+            per=per,
+            execution=execution,
+            granularity="branch",
+            seed=0,
         )
         for _ in range(2):
             twin(x).square().sum().backward()
@@ -268,6 +273,7 @@ def test_dropped_parameters_get_no_gradient_or_zeros(name, granularity):
             sd.schedules.uniform(0.5),
             dropped_grads=dropped_grads,
             granularity=granularity,
+            seed=1,
         )
         model(x).sum().backward()
         missing = {n for n, p in model.named_parameters() if p.grad is None}
@@ -302,13 +308,17 @@ def test_a_training_block_in_a_model_in_evaluation_mode_is_drawn_for():
     assert handle.gates.tolist() == [0, 0, 0]
 
 
-def test_a_block_called_from_outside_says_what_to_do():
-    model = NETWORKS["timm-vit"]().train()
-    sd.apply(model, sd.schedules.uniform(0.6))
-    with pytest.raises(sd.NotInForward, match="Call that model, apply to the part"):
-        model.forward_features(images("timm-vit"))
+def test_another_method_of_the_model_opens_a_pass():
+    model, x = NETWORKS["timm-vit"]().train(), images("timm-vit")
+    handle = sd.apply(model, sd.schedules.uniform(0.6), seed=1)
+    for step in range(5):
+        features = model.forward_features(x)
+        assert handle.step == step + 1
+        with sd.gating(model, handle.gates):
+            assert torch.equal(model.forward_features(x), features)
     with sd.gating(model, torch.ones(3)):
-        model.forward_features(images("timm-vit"))
+        model.forward_features(x)
+    assert handle.step == 5
 
 
 def test_after_a_failed_forward_the_next_one_works():
@@ -316,10 +326,10 @@ def test_after_a_failed_forward_the_next_one_works():
     handle = sd.apply(model, sd.schedules.uniform(0.6))
     with pytest.raises(AssertionError, match="Input height"):
         model(torch.zeros(1, 3, 24, 24, dtype=torch.float64))
-    with pytest.raises(sd.NotInForward, match="called directly"):
-        model.blocks[0](torch.zeros(1, 5, 16, dtype=torch.float64))
+    assert handle.step == 1
+    model.blocks[0](torch.zeros(1, 5, 16, dtype=torch.float64))
     model(images("timm-vit"))
-    assert handle.step == 2
+    assert handle.step == 3
 
 
 def test_applying_twice_is_refused(model):
@@ -372,10 +382,22 @@ def test_nothing_to_drop_lists_what_was_looked_at():
         pass
 
     model = Plain(Plain(nn.Linear(3, 3)), Plain(nn.Linear(3, 3)))
-    with pytest.raises(sd.NothingToDrop, match="looked at 3 Plain: it has no residual addition"):
+    with pytest.raises(sd.NothingToDrop, match="none of which adds a branch to its input"):
         sd.apply(model, sd.schedules.uniform(0.6))
-    with pytest.raises(sd.NothingToDrop, match="nothing, it has no module with children"):
+    with pytest.raises(sd.NothingToDrop, match="none of which adds a branch to its input"):
         sd.apply(nn.Linear(2, 2), sd.schedules.uniform(0.6))
+
+    class Maps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.a(x) + self.b(x)
+
+    model = nn.Sequential(nn.Linear(3, 3), Maps(), Maps())
+    with pytest.raises(sd.NothingToDrop, match="looked at 2 Maps: it adds up learned maps, with"):
+        sd.apply(model, sd.schedules.uniform(0.6))
 
 
 def test_compiled_models_are_refused():

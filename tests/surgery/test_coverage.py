@@ -81,7 +81,7 @@ def test_skipping_computes_what_its_masks_compute(name):
     with torch.no_grad():
         ours(x)  # in evaluation mode some keep what they computed
     theirs = copy.deepcopy(ours)
-    handle = sd.apply(ours, transitions="drop", example=x)
+    handle = sd.apply(ours, transitions="drop", example=x, scale="branch")
     assert all(block.droppable for block in handle.blocks)
     assert min(handle.survival) < 1
     # EdgeNeXt masks twice with one module, within a branch and the branch itself.
@@ -129,13 +129,9 @@ def test_attention_does_not_run_for_the_size_that_it_returns():
 
 def test_two_streams_have_gates_per_batch_only():
     model, x = randomised(tnt()), images()[..., :32, :32]
-    handle = sd.apply(model, example=x, per="sample")
-    gates = torch.zeros(len(handle.blocks), len(x))
-    with (
-        sd.gating(model, gates),
-        pytest.raises(sd.Unsupported, match="must be the 3 samples of the batch"),
-    ):
-        model(x)
+    with pytest.raises(sd.Unsupported, match="blocks.1, its samples are not.*it has 4 rows for ea"):
+        sd.apply(model, example=x, per="sample")
+    assert sd.apply(model, example=x).blocks
 
 
 def bert() -> nn.Module:

@@ -1,6 +1,7 @@
 """Mask, skip and gather, and the independent reference of a hook on each branch."""
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -37,13 +38,17 @@ def sample_gates(length: int, batch_size: int) -> Tensor:
     return gates
 
 
-def run(model: nn.Module, x: Tensor, gates: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return output and gradients, of the input as well."""
+def run(
+    model: nn.Module, x: Tensor, gates: Tensor, scale: str = "branch"
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return output and gradients, of the input as well, each branch scaled by its gate."""
     model.zero_grad()
     x = x.clone().requires_grad_()
+    handle = sd.apply(model, sd.schedules.uniform(0.5), transitions="drop", scale=scale)
     with sd.gating(model, gates):
         output = model(x)
         output.square().sum().backward()
+    handle.remove()
     return output.detach(), {**gradients(model), "x": x.grad}
 
 
@@ -133,18 +138,44 @@ def test_running_statistics_of_a_dropped_block_do_not_move(name):
 
 
 @pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.parametrize("name", ["torchvision-vit", "timm-vit", "timm-eva"])
+def test_a_gate_scales_the_whole_change_of_a_block(name, per_sample):
+    """S(x) + d (B(x) - S(x)): a block whose shortcut is the identity goes from x to B(x)."""
+    model = NETWORKS[name]()
+    x = images(name)
+    blocks = sd.find_blocks(model)
+    gates = sample_gates(3, len(x)) if per_sample else shared_gates(3)
+    actual = [run(model, x, form, "block") for form in (gates, gates.clone().requires_grad_())]
+
+    def blend(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, gate: Tensor) -> Tensor:
+        return inputs[0] + gate.reshape(-1, 1, 1) * (output - inputs[0])
+
+    for block, gate in zip(blocks, gates, strict=True):
+        hook = functools.partial(blend, gate=gate)
+        model.get_submodule(block.path).register_forward_hook(hook)
+    model.zero_grad()
+    x = x.clone().requires_grad_()
+    expected = model(x)
+    expected.square().sum().backward()
+    for output, grads in actual:
+        assert (output - expected).abs().max() < TOLERANCE
+        assert difference(grads, {**gradients(model), "x": x.grad}) < TOLERANCE * 1000
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.parametrize("scale", ["block", "branch"])
 @pytest.mark.parametrize("name", ["torchvision-vit", "timm-vit", "own-vanilla"])
-def test_nan_in_a_dropped_branch_does_not_leak(name, per_sample):
+def test_nan_in_a_dropped_branch_does_not_leak(name, scale, per_sample):
     model = NETWORKS[name]()
     x = images(name)
     blocks = sd.find_blocks(model)
     gates = torch.ones(len(blocks), len(x)) if per_sample else torch.ones(len(blocks))
     gates[1] = 0
-    expected, _ = run(model, x, gates)
+    expected, _ = run(model, x, gates, scale)
     for parameter in model.get_submodule(blocks[1].path).parameters():
         parameter.data.fill_(float("nan"))
     for form in (gates, gates.clone().requires_grad_()):
-        output, grads = run(model, x, form)
+        output, grads = run(model, x, form, scale)
         assert torch.equal(output, expected) or (output - expected).abs().max() < TOLERANCE
         outside = [g for k, g in grads.items() if not k.startswith(f"{blocks[1].path}.")]
         assert all(g.isfinite().all() for g in outside)

@@ -97,8 +97,8 @@ def test_branches_of_a_block_are_cut_apart():
         assert (part(x) - model(x)).abs().max() < 1e-12
     left = {f"{block}" for block in handle.blocks if gates[block.index]}
     assert left == {"blocks.0 [attn]", "blocks.1 [mlp]", "blocks.2 [attn]"}
-    assert not hasattr(part.blocks[0], "mlp")
-    assert not hasattr(part.blocks[1], "attn")
+    assert not list(part.blocks[0].mlp.parameters())
+    assert not list(part.blocks[1].attn.parameters())
 
 
 @pytest.mark.parametrize("name", MASKED)
@@ -129,9 +129,11 @@ def test_what_is_left_of_a_block_is_still_called_as_before():
     handle = sd.apply(model, sd.schedules.uniform(0.5), granularity="branch", example=x)
     part = sd.extract(model, torch.tensor([0.0, 1, 1, 0, 0, 0]), example=x)
     assert len(handle.blocks) == 6
-    part(x)
-    with pytest.raises(AssertionError, match="was extracted for attn_mask = None"):
-        part(x, torch.zeros(5, 5, dtype=torch.float64))
+    mask = torch.ones(5, 5, dtype=torch.float64).triu(1) * -9
+    with sd.gating(model, torch.tensor([0.0, 1, 1, 0, 0, 0], dtype=torch.float64)):
+        for given in (None, mask):
+            assert (part(x, given) - model(x, given)).abs().max() < 1e-12
+        assert (part(x, mask) - part(x)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -216,12 +218,15 @@ def test_weights_that_are_used_elsewhere_are_not_scaled(case):
         assert (part(x) - model(x)).abs().max() < 1e-12
 
 
-def test_a_block_with_another_forward_in_training_is_not_cut():
+def test_a_block_with_another_forward_in_training_keeps_both():
     class Noisy(Squashed):
         def forward(self, x):
             y = self.linear(x)
             return x + (y if self.training else self.tanh(y))
 
-    model = nn.Sequential(Noisy(), Noisy())
-    with pytest.raises(sd.Unsupported, match="0 cannot be cut: its forward depends on training"):
-        sd.extract(model, torch.tensor([0.0, 1.0]))
+    model, x = nn.Sequential(Noisy(), Noisy()).double(), torch.randn(2, 4).double()
+    gates = torch.tensor([0.0, 0.5], dtype=torch.float64)
+    part = sd.extract(model, gates)
+    for training in (True, False):
+        with sd.gating(model.train(training), gates):
+            assert (part.train(training)(x) - model(x)).abs().max() < 1e-12

@@ -75,7 +75,7 @@ def test_a_deterministic_law_has_no_probabilities_to_set(handle):
         (lambda h: setattr(h, "survival", [0.5]), "survival must be a vector of 6 entries"),
         (lambda h: setattr(h, "survival", [2.0] * 6), r"survival\[0\] must be in \[0, 1\]"),
         (lambda h: setattr(h, "law", sd.gates.Bernoulli([0.5])), "law must be of 6 blocks"),
-        (lambda h: h.load_state_dict({"step": 3}), "no seed, survival"),
+        (lambda h: h.load_state_dict({"step": 3}), "no law, per, seed"),
     ],
 )
 def test_bad_changes_change_nothing(handle, change, message):
@@ -83,15 +83,18 @@ def test_bad_changes_change_nothing(handle, change, message):
     with pytest.raises(sd.InvalidArgument, match=message):
         change(handle)
     after = handle.state_dict()
-    assert torch.equal(before.pop("survival"), after.pop("survival"))
+    survival = [state.pop("law")["survival"] for state in (before, after)]
+    assert torch.equal(*survival)
     assert before == after
 
 
 def test_a_half_bad_state_changes_nothing(handle):
     before = handle.survival
-    for bad in ({"step": -1}, {"seed": -1}, {"survival": [0.1]}):
+    law = {**handle.law.state(), "survival": torch.tensor([1, 0.9, 0.9, 1, 0.9, 0.9]).double()}
+    short = {**law, "survival": torch.tensor([0.1])}
+    for bad in ({"step": -1}, {"seed": -1}, {"law": short}, {"per": "sample"}):
         with pytest.raises(sd.InvalidArgument, match="must be"):
-            handle.load_state_dict({**handle.state_dict(), "survival": [0.9] * 6, **bad})
+            handle.load_state_dict({**handle.state_dict(), "law": law, **bad})
         assert torch.equal(handle.survival, before)
         assert (handle.seed, handle.step) == (7, 0)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import stochastic_depth as sd
+from stochastic_depth.surgery.following import masks
 
 from .networks import MASKED, difference, gradients, images
 
@@ -90,7 +91,7 @@ def test_the_drop_rates_of_the_model_are_taken_over_once(name):
         expected = 1 - theirs.get(block.path, 0.0) if block.droppable else 1.0
         assert handle.survival[block.index] == pytest.approx(expected, abs=1e-12)
     assert sum(p < 1 for p in handle.survival.tolist()) >= 2
-    assert list(sd.surgery.translation.masks(model)) == []
+    assert list(masks(model)) == []
 
 
 def test_masks_of_one_block_with_different_rates_need_a_gate_each():
@@ -109,7 +110,7 @@ def test_without_masks_a_schedule_is_asked_for():
 
 def test_removal_gives_the_masks_back():
     model = MASKED["timm-vit"](0.6)
-    rates = list(sd.surgery.translation.masks(model))
+    rates = list(masks(model))
     assert rates
     sd.apply(model).remove()
-    assert list(sd.surgery.translation.masks(model)) == rates
+    assert list(masks(model)) == rates

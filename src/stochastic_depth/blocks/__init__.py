@@ -16,7 +16,7 @@ data, or synchronises.
 from ._gate import Execution, Gate, Rows, lower
 from ._gather import replace_rows, take_rows
 from ._masks import DropPath, StochasticDepth, stochastic_depth
-from ._residual import Residual, residual_step
+from ._residual import Residual, residual_step, shield_gradient
 from ._zero_grads import with_zero_grads
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "residual_step",
     # its parts, for other blocks
     "replace_rows",
+    "shield_gradient",
     "take_rows",
     "with_zero_grads",
     # masks of other libraries

@@ -155,13 +155,19 @@ def _gathered(
 
 
 def _masked(x: Tensor, branch: Map, gate: Tensor, scale: float) -> Tensor:
-    branched = branch(_shielded(x, per_sample(gate, x) != 0))
+    branched = branch(shield_gradient(x, per_sample(gate, x) != 0))
     # Not `where(keep, ...)`: at d = 0 the derivative in d is F, not 0.
     safe = torch.where((per_sample(gate, branched) != 0) | branched.isfinite(), branched, 0)
     return scale * per_sample(gate, branched) * safe
 
 
-def _shielded(x: Tensor, keep: Tensor) -> Tensor:
+def shield_gradient(x: Tensor, keep: Tensor) -> Tensor:
+    """Return `x`; what is not finite in its gradient becomes 0 where `keep` is False.
+
+    Args:
+        x: shape (N, ...).
+        keep: which samples run, bool, of a shape that broadcasts with `x`.
+    """
     if torch.compiler.is_compiling():  # which knows no rules of our own, and no second derivatives
         return torch.where(keep, x, x.detach())
     return _ShieldGradient.apply(x, keep)

@@ -13,8 +13,8 @@ from ._handle import Handle, handle
 from ._plan import Plan, plan
 from ._predict import Prediction, predict
 from ._recalibrate import recalibrate
-from .following import Block, Granularity, Transitions
-from .running import DroppedGrads, Ranks, Scale
+from .following import Block, Granularity, Scale, Transitions
+from .running import DroppedGrads, Ranks
 
 __all__ = [
     # look

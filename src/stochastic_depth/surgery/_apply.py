@@ -11,12 +11,11 @@ from ..blocks import Execution
 from ..gates import Per, Rescale
 from ._asked import Survival, law_of, scheduled
 from ._handle import Handle
-from .following import Anatomy, Granularity, Transitions
+from .following import Anatomy, Granularity, Scale, Transitions
 from .running import (
     DroppedGrads,
     Options,
     Ranks,
-    Scale,
     install,
     refuse_synchronised,
     refuse_wrapped,
@@ -111,7 +110,7 @@ def apply(
     require_plain(model)
     refuse_wrapped(model)
     given = None if seed is None else count("seed", seed, least=0)
-    anatomy = Anatomy.of(model, granularity, transitions, example, samples=per != "batch")
+    anatomy = Anatomy.of(model, granularity, transitions, example, scale=scale, samples=per != "batch")
     anatomy.require_droppable(model)
     if per != "batch":
         anatomy.require_samples()

@@ -5,7 +5,7 @@ one a branch leaves by scales what it returns, and those of a branch that is dro
 others that run are not called at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from ..blocks import Gate, Rows, take_rows
+from ..blocks import Gate, Rows, shield_gradient, take_rows
 from ..blocks._gate import per_sample
 
 Plain = Callable[..., Any]
@@ -26,7 +26,7 @@ class Stub:
     Attributes:
         leaves: for each leaf of its output the dimensions, as positions in the shape of its
             first tensor argument or as numbers of their own; None for its first tensor
-            argument itself, or a constant in a tuple.
+            argument itself, an `Argument`, or a constant in a tuple.
         form: how the leaves are nested.
     """
 
@@ -35,9 +35,20 @@ class Stub:
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, zero: bool) -> Any:
         """Return the stand-in for a call with these arguments."""
-        first = next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-        leaves = [_stand_in(rule, first, zero=zero) for rule in self.leaves]
+        given = pytree.tree_leaves((args, kwargs))
+        first = next(leaf for leaf in given if isinstance(leaf, Tensor))
+        leaves = [
+            given[rule.position] if isinstance(rule, Argument) else _stand_in(rule, first, zero=zero)
+            for rule in self.leaves
+        ]
         return pytree.tree_unflatten(leaves, self.form)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument that is returned as it was given, such as a size; its position."""
+
+    position: int
 
 
 @dataclass(frozen=True)
@@ -69,12 +80,14 @@ class Role:
         stub: what stands for its output when the branch is dropped; None if it must run.
         enters: which leaves of its arguments come from outside the branch and have one row
             per sample; None if its samples cannot be run apart.
+        shields: which leaves come from outside, and are not written to.
     """
 
     branch: int
     leaf: int | None = None
     stub: Stub | None = None
     enters: tuple[bool, ...] | None = None
+    shields: tuple[bool, ...] = ()
 
 
 @dataclass(eq=False)
@@ -111,6 +124,8 @@ class Frame:
             return role.stub(args, kwargs, zero=role.leaf is not None)
         if isinstance(gate, Rows):
             return self._gathered(gate, role, plain, args, kwargs)
+        if isinstance(gate, Tensor):
+            args, kwargs = shielded((args, kwargs), gate, role.shields, role.enters)
         output = plain(*args, **kwargs)
         return output if role.leaf is None else on_leaf(output, role.leaf, lambda y: scaled(y, gate))
 
@@ -143,6 +158,25 @@ def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any
     leaves, form = pytree.tree_flatten(output)
     tensors = [position for position, value in enumerate(leaves) if isinstance(value, Tensor)]
     leaves[tensors[leaf]] = function(leaves[tensors[leaf]])
+    return pytree.tree_unflatten(leaves, form)
+
+
+def shielded(
+    tree: Any, gate: Tensor, shields: Sequence[bool], batched: Sequence[bool] | None = None
+) -> Any:
+    """Return arguments whose gradient nothing that is not finite in a dropped branch reaches.
+
+    Args:
+        tree: arguments of a call.
+        gate: shape () or (N,).
+        shields: which leaves are meant.
+        batched: which of them have one row per sample; None if not known.
+    """
+    leaves, form = pytree.tree_flatten(tree)
+    known = shields if gate.ndim == 0 else batched or ()
+    for position, (leaf, *wanted) in enumerate(zip(leaves, known, shields, strict=False)):
+        if all(wanted) and isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.requires_grad:
+            leaves[position] = shield_gradient(leaf, per_sample(gate != 0, leaf).bool())
     return pytree.tree_unflatten(leaves, form)
 
 

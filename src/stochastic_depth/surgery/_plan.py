@@ -11,9 +11,17 @@ from .._checks import fail
 from .._typing import Costs, Probabilities
 from ..budgets import active_share
 from ._asked import Survival, law_of, scheduled
-from .following import Anatomy, Block, Granularity, Transitions
+from .following import Anatomy, Block, Granularity, Scale, Transitions
 from .following._units import Other
 from .running import CONTROLLER, require_plain
+
+SCALINGS = {
+    ("block", "block"): "a gate scales the whole change of its block: its mean is the block",
+    ("block", "branch"): "a gate scales each branch of its block: its mean is not the block",
+    ("branch", "block"): "each branch has a gate of its own",
+    ("branch", "branch"): "each branch has a gate of its own",
+}
+"""By granularity and scale, for models whose blocks have several branches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +36,7 @@ class Plan:
         network_share: operations of all branches, as a share of the model's; None unless
             measured on an example.
         others: modules with a residual addition, or a mask, that have no gate, and why.
-        scaling: what a gate scales in blocks of several branches.
+        scaling: what a gate scales, in words; empty where every block has one branch.
     """
 
     model: str
@@ -37,7 +45,7 @@ class Plan:
     survival: Probabilities
     network_share: float | None
     others: tuple[Other, ...] = ()
-    scaling: str = "block"
+    scaling: str = ""
 
     @cached_property
     def cost_share(self) -> Costs:
@@ -107,7 +115,7 @@ class Plan:
         if self.network_share is not None:
             live = 1 - self.network_share * (1 - self.live_share)
             lines.append(f"live share {live:.3f} of all operations of the model")
-        return lines
+        return [*lines, self.scaling] if self.scaling else lines
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan in plain numbers and strings, as for JSON."""
@@ -132,6 +140,7 @@ class Plan:
             "expected_blocks": self.expected_blocks,
             "live_share": self.live_share,
             "network_share": self.network_share,
+            "scaling": self.scaling,
         }
 
 
@@ -141,6 +150,7 @@ def plan(
     *,
     budget: float | None = None,
     granularity: Granularity = "block",
+    scale: Scale = "block",
     transitions: Transitions = "protect",
     example: Any | None = None,
 ) -> Plan:
@@ -154,6 +164,7 @@ def plan(
         survival: see `apply`.
         budget: see `apply`.
         granularity: see `apply`.
+        scale: see `apply`.
         transitions: see `apply`.
         example: see `apply`.
 
@@ -187,15 +198,23 @@ def plan(
             given = budget if survival is None else survival
             raise fail("survival", "left out for a model that has it", repr(given), remedy)
         p = controller.law.survival
-        others = controller.anatomy.survey.others
-        scaling = controller.options.scale
-        return Plan(name, controller.blocks, p, p, controller.anatomy.share, others, scaling)
+        anatomy = controller.anatomy
+        return _plan(name, anatomy, p, p, controller.options.scale)
     require_plain(model)
-    anatomy = Anatomy.of(model, granularity, transitions, example)
+    anatomy = Anatomy.of(model, granularity, transitions, example, scale=scale)
     anatomy.require_droppable(model)
     asked = scheduled(model, anatomy, survival, budget)
     in_force = law_of(anatomy, survival, asked, "train").survival
-    return Plan(name, anatomy.blocks, asked, in_force, anatomy.share, anatomy.survey.others)
+    return _plan(name, anatomy, asked, in_force, scale)
+
+
+def _plan(
+    name: str, anatomy: Anatomy, asked: Probabilities, in_force: Probabilities, scale: Scale
+) -> Plan:
+    several = any(len(unit.branches) > 1 for unit in anatomy.survey.units)
+    scaling = SCALINGS[anatomy.granularity, scale] if several else ""
+    others = anatomy.survey.others
+    return Plan(name, anatomy.blocks, asked, in_force, anatomy.share, others, scaling)
 
 
 def _verdict(block: Block) -> str:

@@ -1,6 +1,6 @@
 """Following: how a foreign model is read. The README of `surgery` tells it in two pages."""
 
-from ._anatomy import Anatomy, Block, Granularity, Transitions
+from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
 from ._pattern import Arguments
 from ._sites import is_mask, masks
 from ._units import Branch, Unit, survey
@@ -13,6 +13,7 @@ __all__ = [
     "Branch",
     "Granularity",
     "Known",
+    "Scale",
     "Transitions",
     "Unit",
     "is_mask",

@@ -18,6 +18,9 @@ from ._verify import verify
 Granularity = Literal["block", "branch"]
 """What has a gate of its own: a whole block, or each of its residual branches."""
 
+Scale = Literal["block", "branch"]
+"""What a gate scales: the whole change of its block, or each of its branches."""
+
 Transitions = Literal["protect", "drop"]
 """Blocks whose shortcut is a projection run always, or are reduced to their shortcut."""
 
@@ -83,6 +86,7 @@ class Anatomy:
         transitions: Transitions = "protect",
         example: Any | None = None,
         *,
+        scale: Scale = "block",
         samples: bool = False,
     ) -> "Anatomy":
         """Take `model` apart; see `stochastic_depth.find_blocks`.
@@ -92,12 +96,15 @@ class Anatomy:
             granularity: see `find_blocks`.
             transitions: see `find_blocks`.
             example: see `find_blocks`.
+            scale: what a gate scales in a block of several branches.
             samples: whether it matters where the samples of a batch are.
         """
         one_of("granularity", granularity, get_args(Granularity))
         one_of("transitions", transitions, get_args(Transitions))
         found = survey(model, example, run=samples and not _is_ours(model))
         _verify(model, found)
+        if granularity == "block" and scale == "block":
+            _require_shortcuts(found)
         flops = None if example is None else count_flops(model, example)
         governed = tuple(gate for unit in found.units for gate in _gates(unit, granularity))
         blocks = tuple(
@@ -174,6 +181,15 @@ def _verify(model: nn.Module, found: Survey) -> None:
             verify(unit, block, seen, larger)
 
 
+def _require_shortcuts(found: Survey) -> None:
+    """Note where the whole change of a block cannot be scaled: where it starts is not known."""
+    for unit in found.units:
+        known = unit.shortcut is not None or unit.hollow or len(unit.branches) < 2
+        if unit.form == "block" and not (known or unit.obstacle):
+            remedy = "scale='branch' or granularity='branch' can gate it"
+            unit.obstacle = f"{unit.masked or 'what it leaves is not known'}; {remedy}"
+
+
 def _gates(unit: Unit, granularity: Granularity) -> list[tuple[Unit, int, tuple[Branch, ...]]]:
     if granularity == "block" or not unit.branches:
         return [(unit, use, unit.branches) for use in range(unit.uses)]
@@ -216,7 +232,7 @@ def _cost(
     unit: Unit, branches: tuple[Branch, ...], flops: Callable[[list[str]], float]
 ) -> float:
     inside = f"{unit.path}." if unit.path else ""
-    if len(branches) < len(unit.branches) or unit.form == "own":
+    if len(branches) < len(unit.branches) or unit.form == "own" or unit.hollow:
         paths = [f"{inside}{path}" for branch in branches for path in branch.modules]
         return flops(paths) / unit.uses
     kept = unit.shortcut.modules if unit.shortcut is not None else ()

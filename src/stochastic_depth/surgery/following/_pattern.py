@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -41,7 +42,7 @@ class Arguments:
     @property
     def pattern(self) -> Pattern:
         """What two calls have in common that differ in tensors and numbers alone."""
-        return (self.form, *map(_kind, self.leaves))
+        return (_places(self.form), *map(_kind, self.leaves))
 
     @property
     def opaque(self) -> bool:
@@ -52,14 +53,20 @@ class Arguments:
     @property
     def paths(self) -> list[str]:
         """Where each leaf was."""
-        leaves = pytree.tree_unflatten(list(range(len(self.leaves))), self.form)
-        return [pytree.keystr(path) for path, _ in pytree.tree_flatten_with_path(leaves)[0]]
+        return list(_places(self.form))
 
     def call(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return arguments of the same form from other leaves."""
         bound = pytree.tree_unflatten(leaves, self.form)
         args = tuple(bound.pop(name) for name in self.names)
         return args, bound
+
+
+@cache
+def _places(form: pytree.TreeSpec) -> tuple[str, ...]:
+    """Return where each leaf is: a list, a tuple and a `torch.Size` have the same places."""
+    leaves = pytree.tree_unflatten(list(range(form.num_leaves)), form)
+    return tuple(pytree.keystr(path) for path, _ in pytree.tree_flatten_with_path(leaves)[0])
 
 
 @cache
@@ -81,6 +88,4 @@ def _kind(leaf: Any) -> Any:
 
 
 def _constant(leaf: Any) -> bool:
-    import torch
-
     return isinstance(leaf, torch.dtype | torch.device | torch.Size | slice | range)

@@ -18,8 +18,20 @@ from ._recording import Call, Operation, Recording, Ref
 
 RELU = {torch.ops.aten.relu.default, torch.ops.aten.relu_.default}
 
-PASSES_SIGN = {torch.ops.aten.max_pool2d_with_indices.default}
+PASSES_SIGN = {
+    torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.detach.default,
+    torch.ops.aten.alias.default, torch.ops.aten.clone.default, torch.ops.aten.view.default,
+}  # fmt: skip
 """Operations whose output is not negative if their input is not."""
+
+
+RESHAPES = {
+    "view", "_unsafe_view", "reshape", "expand", "as_strided", "slice", "split",
+    "split_with_sizes", "narrow", "repeat", "constant_pad_nd", "zeros", "ones", "full", "empty",
+    "arange", "new_zeros", "new_ones", "new_full", "new_empty", "unflatten", "im2col", "col2im",
+    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "unbind", "select",
+}  # fmt: skip
+"""Operations told sizes by Python, which a recording of one example does not know."""
 
 
 class NotDerivable(Exception):
@@ -31,6 +43,13 @@ class Slot:
     """Stands for a tensor that an earlier step of a shortcut has made; 0.. are the inputs."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """Stands for what only the branches of a block make, or Python does: not known without them."""
+
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +88,19 @@ class Shortcut:
         steps: what happens, in order.
         output: what the block returns, with `Slot` for tensors.
         stream: which input leaf the first slot of the output goes back to.
+        positive: whether a ReLU was left out because the stream comes from another one.
     """
 
     steps: tuple[Step, ...]
     output: Any
     stream: int
+    positive: bool = False
+
+    @property
+    def missing(self) -> str:
+        """Why something that the block returns is not known without its branches, or ""."""
+        leaves = pytree.tree_leaves(self.output)
+        return next((leaf.reason for leaf in leaves if isinstance(leaf, Made)), "")
 
     @property
     def identity(self) -> bool:
@@ -151,25 +178,32 @@ class _Deriver:
         self.slots = {leaf.value: i for i, leaf in enumerate(leaves) if isinstance(leaf, Ref)}
         self.count = len(leaves)
         self.steps: list[Step] = []
+        self.positive = False
 
     def shortcut(self, output: Any) -> Shortcut:
         tree = pytree.tree_map(self._leaf, output)
         slots = [leaf.number for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Slot)]
         if not slots:
-            raise NotDerivable("it returns no tensor")
+            made = [leaf.reason for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Made)]
+            raise NotDerivable(made[0] if made else "it returns no tensor")
         stream = next(iter(self.joins.values())).shortcut if self.joins else None
         start = self.slots.get(stream, slots[0]) if stream is not None else slots[0]
-        return Shortcut(tuple(self.steps), tree, start if start < self.count else 0)
+        start = start if start < self.count else 0
+        return Shortcut(tuple(self.steps), tree, start, self.positive)
 
     def _stack_of(self, join: Join) -> tuple[int, ...]:
         return self.recording.calls[self.recording.operations[join.operation].call].stack
 
     def _leaf(self, leaf: Any) -> Any:
         if isinstance(leaf, Ref):
-            return self._value(leaf.value)
-        if leaf is None or isinstance(leaf, bool | str | float):
+            return self._made(leaf.value) or self._value(leaf.value)
+        if leaf is None or isinstance(leaf, bool | str):
             return leaf
-        raise NotDerivable(f"it returns a {type(leaf).__name__}")
+        return Made(f"it returns {_a(leaf)} that may be another in another call")
+
+    def _made(self, number: int) -> Made | None:
+        branch = number in self.inside and number not in self.slots and number not in self.joins
+        return Made("it returns something that its branch computes") if branch else None
 
     def _value(self, number: int) -> Slot | Named:
         if number in self.slots:
@@ -218,7 +252,7 @@ class _Deriver:
         if number not in outputs:
             raise NotDerivable("what it returns cannot be followed")
         first, last = child.begin, child.end
-        if last - first == 1 and self._repeats_relu(self.recording.operations[first]):
+        if self._only_repeats_relu(self.recording.operations[first:last]):
             return self._value(self.recording.operations[first].inputs[0])  # type: ignore[return-value]
         args, kwargs = pytree.tree_map(self._argument, (child.args, child.kwargs))
         given = set(child.inputs)
@@ -233,12 +267,20 @@ class _Deriver:
     def _operation(self, operation: Operation, number: int) -> Slot:
         if self._repeats_relu(operation):
             return self._value(operation.inputs[0])  # type: ignore[return-value]
+        if operation.function.overloadpacket.__name__ in RESHAPES:
+            raise NotDerivable("it changes the shape of its stream, which only its forward can")
         args, kwargs = pytree.tree_map(self._argument, (operation.args, operation.kwargs))
         leaf = operation.outputs.index(number)
         return self._step(Step("", operation.function, args, kwargs, leaf, operation.writes))
 
+    def _only_repeats_relu(self, operations: list[Operation]) -> bool:
+        first, *rest = operations
+        return self._repeats_relu(first) and all(other.function in PASSES_SIGN for other in rest)
+
     def _repeats_relu(self, operation: Operation) -> bool:
-        return operation.function in RELU and self._not_negative(operation.inputs[0])
+        repeats = operation.function in RELU and self._not_negative(operation.inputs[0])
+        self.positive |= repeats
+        return repeats
 
     def _not_negative(self, number: int) -> bool:
         """Return whether a shortcut comes from a ReLU: then another one changes nothing.
@@ -261,3 +303,8 @@ class _Deriver:
     def _step(self, step: Step) -> Slot:
         self.steps.append(step)
         return Slot(self.count + len(self.steps) - 1)
+
+
+def _a(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from .._frame import Shape, Stub
+from .._frame import Argument, Shape, Stub
 from ._observe import Seen
 
 
@@ -29,10 +29,30 @@ def stand_in(pair: Sequence[Seen]) -> Stub | None:
     """Return a stand-in from two calls with different batches, or None if they do not tell."""
     flat = [pytree.tree_flatten(seen.output) for seen in pair]
     first = [_first(seen) for seen in pair]
+    numbers = [_integers(seen) for seen in pair]
     if any(x is None for x in first) or flat[0][1] != flat[1][1]:
         return None
     rules = [_rule(a, b, *first) for a, b in zip(flat[0][0], flat[1][0], strict=True)]  # type: ignore[arg-type]
+    rules = _passed_on(rules, [flat[0][0], flat[1][0]], numbers)
     return None if "unknown" in rules else Stub(tuple(rules), flat[0][1])
+
+
+def _passed_on(rules: list[Any], outputs: list[list[Any]], given: list[dict[int, int]]) -> list[Any]:
+    """Return rules in which sizes that a module was given, and returns in that order, are copied."""
+    returned = [i for i, leaf in enumerate(outputs[0]) if type(leaf) is int]
+    same = all(
+        [leaves[i] for i in returned] == list(numbers.values())
+        for leaves, numbers in zip(outputs, given, strict=True)
+    )
+    if same:
+        for position, argument in zip(returned, given[0], strict=True):
+            rules[position] = Argument(argument)
+    return rules
+
+
+def _integers(seen: Seen) -> dict[int, int]:
+    leaves = pytree.tree_leaves((seen.args, seen.kwargs))
+    return {position: leaf for position, leaf in enumerate(leaves) if type(leaf) is int}
 
 
 def _first(seen: Seen) -> Tensor | None:

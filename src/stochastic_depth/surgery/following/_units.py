@@ -61,6 +61,9 @@ class Unit:
         masked: why it runs when dropped, and its change is discarded; empty if it does not run.
         rows: why its samples cannot be run apart; empty if they can.
         overwritten: whether what it returns is changed in place by what follows.
+        hollow: whether what it leaves is what its own forward returns while the children on its
+            branches are not called.
+        writes: whether it changes an argument in place.
         leaf: which tensor of what it returns is added by its parent.
         paths: where each leaf of its arguments is, in the example.
         places: which sums of two tensors in its forward, counted, are its additions, and
@@ -81,6 +84,8 @@ class Unit:
     masked: str = ""
     rows: str = ""
     overwritten: bool = False
+    writes: bool = False
+    hollow: bool = False
     leaf: int = 0
     paths: list[str] = field(default_factory=list, repr=False)
     places: dict[int, int] = field(default_factory=dict, repr=False)
@@ -88,6 +93,11 @@ class Unit:
     patterns: dict[Any, Any] = field(default_factory=dict, repr=False)
     call: Call | None = field(default=None, repr=False)
     joins: tuple[Join, ...] = field(default=(), repr=False)
+
+    @property
+    def spared(self) -> bool:
+        """Whether the children on its branches may be left out while its forward runs."""
+        return bool(self.branches) and all(branch.spared for branch in self.branches)
 
     @property
     def exits(self) -> tuple[Exit, ...]:
@@ -352,12 +362,14 @@ class _Survey:
         unit.branches = tuple(self._branch(number, call, j) for number, j in enumerate(joins))
         unit.places = self._places(call, joins)
         unit.uses = self._uses(calls)
+        unit.writes = bool(self._written(call) & set(call.inputs))
         unit.overwritten = any(number in self.recording.overwritten for number in call.outputs)
         if "forward" in vars(self.modules[path]):
             unit.obstacle = "its forward was replaced on the instance"
             return unit
         try:
             unit.shortcut = derive(self.recording, call, list(joins), call.output)
+            unit.masked = unit.shortcut.missing
         except NotDerivable as reason:
             unit.masked = str(reason)
         return unit
@@ -414,7 +426,8 @@ class _Survey:
                 leaf = next((e.leaf for e in branch.exits if (e.path, e.nth) == (path, nth)), None)
                 pair = self._pair(whole, calls.index(call))
                 stub = stand_in(pair) if pair else None
-                roles[path, nth] = Role(index, leaf, stub, self._enters(call, join, pair))
+                enters, shields = self._enters(call, join, pair), self._shields(call, join)
+                roles[path, nth] = Role(index, leaf, stub, enters, shields)
         return roles
 
     def _pair(self, path: str, nth: int) -> list[Seen]:
@@ -434,6 +447,19 @@ class _Survey:
             and len(a) != len(b)
             for leaf, a, b in zip(leaves, *sizes, strict=True)
         )
+
+    def _shields(self, call: Call, join: Join) -> tuple[bool, ...]:
+        leaves = pytree.tree_leaves((call.args, call.kwargs))
+        written = self._written(call)
+        return tuple(
+            isinstance(leaf, Ref) and leaf.value not in join.between and leaf.value not in written
+            for leaf in leaves
+        )
+
+    def _written(self, call: Call) -> set[int]:
+        """Return the values that a call changes in place."""
+        operations = self.recording.operations[call.begin : call.end]
+        return {number for op in operations if op.writes for number in op.inputs[:1]}
 
     def _size(self, call: Call, path: str) -> int:
         whole = f"{call.path}.{path}" if call.path else path

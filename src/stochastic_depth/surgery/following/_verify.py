@@ -16,10 +16,11 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .._frame import Stub, on_leaf
+from .._frame import Role, Stub, on_leaf
 from ._joins import ADDITIONS
 from ._observe import Seen, copied
 from ._pattern import Arguments
+from ._shortcut import Made
 from ._stand_in import stub_of
 from ._untouched import in_mode, untouched
 from ._units import Unit
@@ -77,7 +78,11 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
             if fault := _fault(unit, block, kind, arguments, known, weights):
                 unit.shortcut, unit.masked = None, fault
                 break
-    if unit.shortcut is None and unit.form == "block" and not _every_exit(unit):
+    if unit.form == "block" and unit.masked and unit.spared:
+        reason, unit.masked, unit.hollow = unit.masked, "", True
+        if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
+            unit.masked, unit.hollow = reason, False
+    if unit.shortcut is None and unit.form == "block" and not (_every_exit(unit) or unit.hollow):
         unit.obstacle = unit.obstacle or unit.masked
     known.rows = _row_fault(unit, block, kind, sizes, known, weights)
     unit.rows = known.rows
@@ -92,7 +97,7 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     """
     where = {path: position for position, path in enumerate(arguments.paths)}
     known = Known([where.get(path, -1) for path in unit.paths])
-    stream = unit.shortcut.stream if unit.shortcut is not None else 0
+    stream = _stream(unit, arguments)
     if arguments.opaque and not _harmless(unit, arguments):
         known.masked = known.rows = OPAQUE
         return known
@@ -103,7 +108,7 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     known.batched = _alike(arguments, x)
     still = arguments_with(arguments, copied(arguments.leaves))
     with torch.no_grad():
-        if unit.form == "block" and unit.shortcut is not None:
+        if unit.form == "block" and (unit.shortcut is not None or unit.hollow):
             known.masked = _fault(unit, block, kind, still, known, None)
         known.rows = unit.rows or _row_fault(unit, block, kind, [still], known, None)
         if unit.form == "branch":
@@ -121,6 +126,10 @@ def arguments_with(arguments: Arguments, leaves: list[Any]) -> Arguments:
 def spares(unit: Unit, block: nn.Module) -> Iterator[nn.Parameter]:
     """Yield the parameters of a block that do not take part when it is dropped."""
     kept: set[int] = set()
+    if unit.hollow:
+        for path in {path for branch in unit.branches for path in branch.modules}:
+            yield from block.get_submodule(path).parameters()
+        return
     if unit.shortcut is not None:
         kept |= {
             id(p) for path in unit.shortcut.modules for p in block.get_submodule(path).parameters()
@@ -143,20 +152,93 @@ def _fault(
 ) -> str:
     """Return what is wrong with the shortcut of a unit, or an empty string."""
     training = True if weights is not None else block.training
-    leaves, stream = _with_gradient(arguments, known.positions[unit.shortcut.stream])  # type: ignore[union-attr]
+    position = known.positions[_stream(unit, arguments)]
+    leaves, stream = _with_gradient(arguments, position)
+    if unit.shortcut is not None and unit.shortcut.positive:
+        # Where it is 0 the ReLU that it comes from has no gradient.
+        leaves[position] = leaves[position].abs() + 0.1
     try:
         with in_mode(block, training):
             own = _run(block, kind, arguments, leaves, weights, cut=unit)
-            left = _reparametrised(
-                block, weights, lambda: unit.shortcut(block, known.slots(leaves))  # type: ignore[misc]
-            )
+            left = _left(unit, block, kind, arguments, leaves, known, weights)
     except Exception as error:  # whatever foreign code may raise is a reason, not a crash
         return f"without its branches it fails ({_brief(error)})"
+    own, left = _common(own, left)
     if not _equal(own, left):
         return "without its branches it returns something else than its shortcut"
     if stream.requires_grad and not _equal(_gradient(own, stream), _gradient(left, stream)):
         return "without its branches its gradient is another than that of its shortcut"
     return ""
+
+
+def _stream(unit: Unit, arguments: Arguments) -> int:
+    """Return which leaf of the example's arguments goes by the branches."""
+    if unit.shortcut is not None:
+        return unit.shortcut.stream
+    floating = (
+        position
+        for position, leaf in enumerate(arguments.leaves)
+        if isinstance(leaf, Tensor) and leaf.is_floating_point()
+    )
+    return next(floating, 0)
+
+
+def _left(
+    unit: Unit,
+    block: nn.Module,
+    kind: type[nn.Module],
+    arguments: Arguments,
+    leaves: list[Any],
+    known: Known,
+    weights: dict[str, Tensor] | None,
+) -> Any:
+    """Return what the block would leave when dropped."""
+    if unit.hollow:
+        with _stubbed(unit, block):
+            return _run(block, kind, arguments, leaves, weights)
+    shortcut = unit.shortcut
+    assert shortcut is not None  # noqa: S101  # the caller has looked
+    return _reparametrised(block, weights, lambda: shortcut(block, known.slots(leaves)))
+
+
+@contextmanager
+def _stubbed(unit: Unit, block: nn.Module) -> Iterator[None]:
+    """Have stand-ins take the place of the children on the branches."""
+    before = []
+    for path in {path for branch in unit.branches for path, _ in branch.roles}:
+        roles = {nth: r for b in unit.branches for (p, nth), r in b.roles.items() if p == path}
+        child = block.get_submodule(path)
+        before.append((child, vars(child).get("forward")))
+        child.__dict__["forward"] = _standing_in(child, roles)
+    try:
+        yield
+    finally:
+        for child, forward in before:
+            child.__dict__.pop("forward", None)
+            if forward is not None:
+                child.__dict__["forward"] = forward
+
+
+def _standing_in(child: nn.Module, roles: dict[int, Role]) -> Callable[..., Any]:
+    calls = iter(range(1_000_000))
+    own = child.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        role = roles.get(next(calls))
+        if role is None or role.stub is None:
+            return own(*args, **kwargs)
+        return role.stub(args, kwargs, zero=role.leaf is not None)
+
+    return forward
+
+
+def _common(own: Any, left: Any) -> tuple[list[Any], list[Any]]:
+    """Return the leaves of two outputs without those that only the branches make."""
+    first, second = pytree.tree_leaves(own), pytree.tree_leaves(left)
+    if len(first) != len(second):
+        return first, second
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if not isinstance(b, Made)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
 
 
 def _with_gradient(arguments: Arguments, position: int) -> tuple[list[Any], Tensor]:

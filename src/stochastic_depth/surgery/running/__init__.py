@@ -1,6 +1,6 @@
 """Running: gates on the blocks of a model, from the draw to each block's own forward."""
 
-from ._controller import Controller, DroppedGrads, Options, Ranks, Scale
+from ._controller import Controller, DroppedGrads, Options, Ranks
 from ._gated import CONTROLLER
 from ._install import compile_branches, install, require_plain, uninstall
 from ._pass import Pass, first_tensor
@@ -13,7 +13,6 @@ __all__ = [
     "Options",
     "Pass",
     "Ranks",
-    "Scale",
     "compile_branches",
     "first_tensor",
     "install",

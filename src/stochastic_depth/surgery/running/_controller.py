@@ -13,7 +13,7 @@ from ..._checks import fail, one_of
 from ..._errors import Unsupported
 from ...blocks import Execution, Gate
 from ...gates import Law, Per, draw, stream
-from ..following import Anatomy, Block, Unit
+from ..following import Anatomy, Block, Scale, Unit
 from .._frame import Frame
 from ._pass import Memory, Pass, in_backward
 
@@ -25,10 +25,6 @@ DroppedGrads = Literal["none", "zero"]
 
 Ranks = Literal["shared", "independent"]
 """Whether processes that train together use the same gates."""
-
-
-Scale = Literal["block", "branch"]
-"""What a gate scales: the whole change of its block, or each of its branches."""
 
 
 @dataclass(frozen=True)

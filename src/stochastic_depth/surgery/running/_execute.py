@@ -1,6 +1,7 @@
 """Run a foreign block under a gate: its own forward, or what a dropped one leaves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,7 @@ from ..._errors import Unsupported
 from ...blocks import Gate, Rows, replace_rows, take_rows, with_zero_grads
 from ...blocks._gate import per_sample
 from ..following import Arguments, Known, Unit, learn, spares
-from .._frame import Frame, dense, on_leaf, scaled
+from .._frame import Frame, dense, on_leaf, scaled, shielded
 
 if TYPE_CHECKING:
     from ._controller import Controller
@@ -88,6 +89,8 @@ class Execution:
 
     def _left(self, leaves: list[Any]) -> Any:
         """Return S(x)."""
+        if self.unit.hollow:
+            return self._framed(leaves, [0.0] * len(self.unit.branches))
         assert self.unit.shortcut is not None  # noqa: S101  # what has none must run
         return self.unit.shortcut(self.block, self.known.slots(leaves))
 
@@ -115,7 +118,12 @@ class Execution:
         output = self._native(self._leaves())
         if self.unit.shortcut is None:
             raise self._refusal(self.unit.masked or "what it leaves when dropped is not known")
-        return self._merged(self._left(self._leaves()), output, gate)
+        return self._merged(self._beside(self._leaves()), output, gate)
+
+    def _beside(self, leaves: list[Any]) -> Any:
+        """Return S(x) where the block itself runs as well, and moves its own statistics."""
+        with borrowed_buffers(self.block):
+            return self._left(leaves)
 
     # A block that runs
 
@@ -123,10 +131,17 @@ class Execution:
         """Run the block under a gate that is neither 0 nor 1, or has a gradient."""
         if self._at_exits:
             return self._framed(self._leaves(), [gate] * len(self.unit.branches))
-        if self.unit.shortcut is None:
+        if self.unit.shortcut is None and not self.unit.hollow:
             raise self._refusal(self.unit.masked)
-        left = self._left(self._leaves())
-        return self._merged(left, self._native(self._leaves()), gate)
+        left = self._beside(self._leaves())
+        return self._merged(left, self._native(self._shielded(gate)), gate)
+
+    def _shielded(self, gate: Gate) -> list[Any]:
+        if not isinstance(gate, Tensor) or self.unit.writes:
+            return self._leaves()
+        every = [True] * len(self._leaves())
+        leaves: list[Any] = shielded(self._leaves(), gate, every, self.known.batched)
+        return leaves
 
     @property
     def _at_exits(self) -> bool:
@@ -150,9 +165,9 @@ class Execution:
     def _around(self, leaves: list[Any], gates: list[Gate]) -> Any:
         """Scale the whole change where a fused kernel went around the children."""
         one = all(gate is gates[0] or gate == gates[0] for gate in gates)
-        if not one or self.unit.shortcut is None:
+        if not one or self.unit.shortcut is None or self.unit.hollow:
             raise self._refusal("its forward went around the places where its branches leave")
-        return self._merged(self._left(leaves), self._native(leaves), gates[0])
+        return self._merged(self._beside(leaves), self._native(leaves), gates[0])
 
     def _merged(self, left: Any, output: Any, gate: Gate) -> Any:
         try:
@@ -209,7 +224,7 @@ class Execution:
         elif self._at_exits:
             output = self._framed(leaves, [scale] * len(self.unit.branches))
         else:
-            output = self._merged(self._left(leaves), self._native(leaves), scale)
+            output = self._merged(self._beside(leaves), self._native(leaves), scale)
         found = pytree.tree_leaves(output)
         return found[0] if len(found) == 1 else output
 
@@ -225,8 +240,8 @@ class Execution:
         every = dense(gate, x if x.is_floating_point() else x.float())
         if self._at_exits:
             return self._framed(self._leaves(), [every] * len(self.unit.branches), skip=False)
-        left = self._left(self._leaves())
-        return self._merged(left, self._native(self._leaves()), every)
+        left = self._beside(self._leaves())
+        return self._merged(left, self._native(self._shielded(every)), every)
 
     # A module that its parent adds to its input
 
@@ -241,7 +256,8 @@ class Execution:
             if self.options.dropped_grads == "zero":
                 zeros = with_zero_grads(zeros, self.block.parameters())
             return zeros
-        return on_leaf(self._native(leaves), self.unit.leaf, lambda y: scaled(y, gate))
+        output = self._native(self._shielded(gate))
+        return on_leaf(output, self.unit.leaf, lambda y: scaled(y, gate))
 
     def _added_rows(self, gate: Rows) -> Any:
         leaves = self._leaves()
@@ -256,6 +272,23 @@ class Execution:
     def _refusal(self, reason: str) -> Unsupported:
         name = self.unit.path or self.unit.kind
         return Unsupported(f"The gate of {name} must be 1 in this call, because {reason}.")
+
+
+@contextmanager
+def borrowed_buffers(block: nn.Module) -> Iterator[None]:
+    """Let what runs meanwhile write into copies of the buffers of a block."""
+    if not block.training:
+        yield
+        return
+    own = [(module, dict(module._buffers)) for module in block.modules() if module._buffers]
+    for module, buffers in own:
+        for name, buffer in buffers.items():
+            module._buffers[name] = None if buffer is None else buffer.clone()
+    try:
+        yield
+    finally:
+        for module, buffers in own:
+            module._buffers.update(buffers)
 
 
 def merged(left: Any, output: Any, gate: Gate) -> Any:

@@ -1,4 +1,4 @@
-"""Blocks of every shape people write, followed into residual steps or refused in words."""
+"""Blocks of every shape people write, gated as if by hand, or named with the reason."""
 
 import pickle
 
@@ -8,8 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 import stochastic_depth as sd
-from stochastic_depth.surgery.translation import CannotTranslate, Foreign, NotResidual
-from stochastic_depth.surgery.translation._call import Call
+from stochastic_depth.surgery.following import survey
 
 WIDTH = 4
 
@@ -149,9 +148,9 @@ def first(output):
 def by_hand(block: Base, x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
     """Write out each block with a gate on its branches."""
     d = gate.reshape(-1, 1)
-    if isinstance(block, TwoBranches):
-        x = x + d * block.f(x)
-        return x + d * (block.scale * block.g(x))
+    if isinstance(block, TwoBranches):  # the whole change is scaled
+        y = x + block.f(x)
+        return x + d * (y + block.scale * block.g(y) - x)
     if isinstance(block, PreActivation):
         return block.f(x) + d * block.g(block.f(x))
     if isinstance(block, Nested):
@@ -191,42 +190,72 @@ def test_the_input_of_a_dropped_block_is_left_as_it_is(kind):
     assert torch.equal(*seen[-1])
 
 
-def program_of(block: nn.Module, *args, **kwargs):
-    translation = Foreign(type(block))
-    translation.prepare(block, Call.of(args, kwargs))
-    return translation
+class With(nn.Module):
+    """Calls a block with further arguments."""
+
+    def __init__(self, block: nn.Module, *args, **kwargs) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Linear(WIDTH, WIDTH), block
+        self.args, self.kwargs = args, kwargs
+
+    def forward(self, x):
+        return self.block(self.stem(x), *self.args, **self.kwargs)
 
 
-@pytest.mark.parametrize("rows", [False, True])
-def test_further_inputs_go_with_their_samples(rows):
-    block = Conditioned().double().eval()
-    x, condition = batch(), batch(1)
-    translation = program_of(block, x, condition, shift=2.0)
-    gate = sd.blocks.Rows(torch.tensor([0, 3]), 0.5) if rows else 0.5
-    d = torch.tensor([0.5, 0, 0, 0.5, 0], dtype=torch.float64) if rows else torch.tensor(0.5)
-    actual = translation.run(block, [gate], (x, condition), {"shift": 2.0}, zero_grads=False)
-    expected = x + d.reshape(-1, 1) * block.f(x + condition) + 2.0 * condition
-    assert (actual - expected).abs().max() < 1e-12
+class Paired(Base):
+    """Takes its second input from the first, as decoders take what encoders return."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x):
+        return self.block(self.g(x), *self.further(x))
 
 
-def test_a_tensor_within_an_argument_is_found():
-    block = InContainer().double().eval()
-    x, pair = batch(), (batch(1), batch(2))
-    translation = program_of(block, x, pair)
-    for gate, d in ((0.0, 0.0), (0.5, 0.5)):
-        actual = translation.run(block, [gate], (x, pair), {}, zero_grads=False)
-        assert (actual - (x + d * block.f(x) * pair[0] + pair[1])).abs().max() < 1e-12
+class WithCondition(Paired):
+    def further(self, x):
+        return x, 2.0
 
 
-def test_another_pattern_of_call_is_followed_anew():
-    block = KeywordOnly().double().eval()
-    x, mask = batch(), batch(1)
-    translation = program_of(block, x)
-    assert len(translation.programs) == 1
+class WithPair(Paired):
+    def further(self, x):
+        return ((x, x.sin()),)
+
+
+GATES = ([0.5], [[0.5, 0.0, 0.0, 0.5, 0.0]], [[2.0, 0.0, 1.0, 0.5, 0.0]])
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_further_inputs_go_with_their_samples(gate):
+    model, x = WithCondition(Conditioned()).double().eval(), batch()
+    gates = torch.tensor(gate, dtype=torch.float64)
+    h, d = model.g(x), gates.reshape(-1, 1)
+    expected = h + d * model.block.f(h + x) + 2.0 * x
+    with sd.gating(model, gates):
+        assert (model(x) - expected).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("gate", [[0.0], *GATES])
+def test_a_tensor_within_an_argument_is_found(gate):
+    model, x = WithPair(InContainer()).double().eval(), batch()
+    gates = torch.tensor(gate, dtype=torch.float64)
+    h, d = model.g(x), gates.reshape(-1, 1)
+    expected = h + d * model.block.f(h) * x + x.sin()
+    with sd.gating(model, gates):
+        assert (model(x) - expected).abs().max() < 1e-12
+
+
+def test_another_pattern_of_call_is_looked_at_anew():
+    model, x, mask = With(KeywordOnly()).double().eval(), batch(), batch(1)
+    h = model.stem(x)
+    f = sd.gated(model, example=x)
     for kwargs, factor in (({}, 1.0), ({"mask": mask}, mask), ({"mask": None}, 1.0)):
-        actual = translation.run(block, [0.5], (x,), kwargs, zero_grads=False)
-        assert (actual - (x + 0.5 * block.f(x) * factor)).abs().max() < 1e-12
-    assert len(translation.programs) == 2
+        f._twin.kwargs = kwargs
+        for gate in (0.0, 0.5):
+            expected = h + gate * model.block.f(h) * factor
+            actual = f(x, torch.tensor([gate], dtype=torch.float64))
+            assert (actual - expected).abs().max() < 1e-12
 
 
 class Switched(Base):
@@ -279,9 +308,7 @@ def test_a_functional_dropout_sees_the_numbers_it_would_have_seen():
 
 class LooksAtItsInput(Base):
     def forward(self, x):
-        if x.sum() > 0:
-            return x + self.f(x)
-        return x
+        return x + (self.f(x) if x.sum() > 0 else self.g(x))
 
 
 class UsedTwice(Base):
@@ -291,6 +318,8 @@ class UsedTwice(Base):
 
 
 class InPlaceBefore(Base):
+    """Changes its stream in place, and adds the branch to what it has become."""
+
     def __init__(self) -> None:
         super().__init__()
         self.relu = nn.ReLU(inplace=True)
@@ -305,19 +334,95 @@ class ReadsContainer(Base):
         return x + self.f(torch.cat(parts, 1)), parts
 
 
+class WithoutGradient(Base):
+    def forward(self, x):
+        with torch.no_grad():
+            y = self.f(x)
+        return x + y
+
+
+class Writes(Base):
+    """Counts its calls, and keeps the mean of what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        self.mean = x.detach().mean()
+        return x + self.f(x)
+
+
+class Scales(Base):
+    """LayerScale in place."""
+
+    def forward(self, x):
+        return x + self.f(x).mul_(self.scale)
+
+
+class Spelled(Base):
+    def forward(self, x):
+        y = self.f(x)
+        y.add_(x)
+        return y.add(self.g(y), alpha=0.5)
+
+
+@pytest.mark.parametrize("gate", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("kind", "branch"),
     [
-        (LooksAtItsInput, "cannot be traced .its control flow depends on the values of a tensor"),
-        (UsedTwice, "the output of its branch, f, is used elsewhere too"),
-        (ReadsContainer, "its branch reads split, which holds several values"),
-        (InPlaceBefore, "its branch changes its own input in place, at relu"),
+        (LooksAtItsInput, lambda b, x: b.f(x) if x.sum() > 0 else b.g(x)),
+        (UsedTwice, lambda b, x: b.f(x)),
+        (ReadsContainer, lambda b, x: b.f(x)),
+        (WithoutGradient, lambda b, x: b.f(x).detach()),
+        (Writes, lambda b, x: b.f(x)),
+        (Scales, lambda b, x: b.f(x) * b.scale),
+        (Spelled, lambda b, x: b.f(x) + 0.5 * b.g(x + b.f(x))),
     ],
 )
-def test_what_cannot_be_followed_says_why(kind, reason):
-    block = kind().double()
-    with pytest.raises(CannotTranslate, match=reason):
-        program_of(block, batch().abs())
+def test_what_no_trace_could_follow_runs_its_own_forward(kind, branch, gate):
+    model, x = nn.Sequential(nn.Linear(WIDTH, WIDTH), kind()).double(), batch()
+    gates = torch.tensor([gate], dtype=torch.float64)
+    h = model[0](x)
+    expected = h + gate * branch(model[1], h)
+    expected.square().sum().backward()
+    theirs = {name: p.grad for name, p in model.named_parameters()}
+    model.zero_grad()
+    with sd.gating(model, gates):
+        actual = first(model(x))
+    actual.square().sum().backward()
+    assert (actual - expected).abs().max() < 1e-12
+    for name, parameter in model.named_parameters():
+        mine, other = parameter.grad, theirs[name]
+        assert (mine is None or not mine.any()) if other is None else True
+        if mine is not None and other is not None:
+            assert (mine - other).abs().max() < 1e-12
+
+
+def test_a_product_of_the_branch_is_made_although_it_is_dropped():
+    model, x = nn.Sequential(nn.Linear(WIDTH, WIDTH), UsedTwice()).double(), batch()
+    shown = sd.plan(model, torch.tensor([0.5]), example=x)
+    assert shown.blocks[0].masked == "it returns something that its branch computes"
+    assert "droppable, but runs: it returns something that its branch computes" in str(shown)
+    h = model[0](x)
+    with sd.gating(model, torch.zeros(1)):
+        stream, product = model(x)
+    assert torch.equal(stream, h)
+    assert torch.equal(product, model[1].f(h))
+
+
+def test_what_a_block_writes_it_writes_when_it_runs():
+    model, x = nn.Sequential(nn.Linear(WIDTH, WIDTH), Writes()).double(), batch()
+    handle = sd.apply(model, torch.tensor([0.5]), example=x, seed=3)
+    assert model[1].calls == 0
+    assert not hasattr(model[1], "mean")
+    ran = 0
+    for _ in range(20):
+        model(x)
+        ran += int(handle.gates[0] != 0)
+    assert model[1].calls == ran
+    assert 0 < ran < 20
 
 
 class NoAddition(Base):
@@ -342,8 +447,7 @@ class Broadcasts(Base):
 
 @pytest.mark.parametrize("kind", [NoAddition, AddsAConstant, AddsNothingLearned, Broadcasts])
 def test_other_additions_are_not_residual(kind):
-    with pytest.raises(NotResidual, match="it has no residual addition"):
-        program_of(kind().double(), batch())
+    assert sd.find_blocks(nn.Sequential(nn.Linear(WIDTH, WIDTH), kind()), example=batch().float()) == ()
 
 
 class Masked(Base):
@@ -389,53 +493,53 @@ class MaskTwice(Masked):
         return x + self.drop_path(self.g(x))
 
 
-def test_masks_with_another_meaning_are_refused():
-    with pytest.raises(CannotTranslate, match="masking its drop sites is something else"):
-        program_of(NormAfterMask().double(), batch())
-    with pytest.raises(CannotTranslate, match="its mask is not on a residual branch"):
-        program_of(MaskOnShortcut().double(), batch())
-    with pytest.raises(CannotTranslate, match="its mask removes the whole signal"):
-        program_of(MaskWithoutShortcut().double(), batch())
-    with pytest.raises(CannotTranslate, match="its mask has no effect on what it computes"):
-        program_of(MaskOfNothing().double(), batch())
-    with pytest.raises(NotResidual, match="it has no residual addition"):
-        program_of(MaskNeverCalled().double(), batch())
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (MaskOnShortcut, "its mask is not on a residual branch"),
+        (MaskWithoutShortcut, "its mask removes the whole signal: it has no shortcut"),
+        (MaskOfNothing, "its mask has no effect on what it computes"),
+        (MaskNeverCalled, "it has no residual addition"),
+    ],
+)
+def test_masks_with_another_meaning_are_named(kind, reason):
+    found = survey(nn.Sequential(MaskTwice(), kind()), batch().float())
+    assert [unit.path for unit in found.units] == ["0"]
+    assert ("1", reason) in [(other.path, other.reason) for other in found.others]
+
+
+def test_a_mask_before_a_norm_is_no_place_for_a_gate():
+    """Dropped, its mask leaves the bias of the norm; the branch is what is added."""
+    model, x = nn.Sequential(nn.Linear(WIDTH, WIDTH), NormAfterMask()).double(), batch()
+    h = model[0](x)
+    branch = functional.layer_norm(model[1].f(h), (WIDTH,))
+    for gate in (0.0, 0.5):
+        with sd.gating(model, torch.tensor([gate], dtype=torch.float64)):
+            assert (model(x) - (h + gate * branch)).abs().max() < 1e-12
 
 
 def test_a_mask_may_serve_two_branches():
-    program, _ = program_of(MaskTwice().double(), batch()).single()
-    assert [step.branch.sites for step in program.steps] == [("drop_path",), ("drop_path",)]
-    assert [step.branch.label for step in program.steps] == ["f", "g"]
-    assert program.steps[0].branch.parameters == ("scale",)
+    (unit,) = survey(MaskTwice(), batch().float()).units
+    assert [branch.sites for branch in unit.branches] == [("drop_path",), ("drop_path",)]
+    assert [branch.label for branch in unit.branches] == ["f", "g"]
 
 
-def test_a_zero_initialised_branch_is_checked_on_a_copy_that_is_not():
-    blocks = TwoBranches().double(), NormAfterMask().double()
-    for parameter in [p for block in blocks for p in block.parameters()]:
+def test_branches_that_start_at_zero_are_looked_at_with_other_weights():
+    model = nn.Sequential(TwoBranches()).double()
+    for parameter in model.parameters():
         parameter.data.zero_()
-    program, _ = program_of(blocks[0], batch()).single()
-    assert len(program.steps) == 2
-    assert not any(parameter.any() for parameter in blocks[0].parameters())
-    with pytest.raises(CannotTranslate, match="masking its drop sites is something else"):
-        program_of(blocks[1], batch())
+    (unit,) = survey(model, batch()).units
+    assert len(unit.branches) == 2
+    assert unit.shortcut.identity
+    assert not any(parameter.any() for parameter in model.parameters())
 
 
-def test_blocks_of_one_structure_share_their_functions():
-    first_program, _ = program_of(TwoBranches().double(), batch()).single()
-    second_program, _ = program_of(TwoBranches().double(), batch()).single()
-    assert first_program.main.function is second_program.main.function
-    functions = [[s.code.function for s in p.steps] for p in (first_program, second_program)]
-    assert functions[0] == functions[1]
-    assert functions[0][0] is not functions[0][1]
-
-
-def test_a_translation_is_pickled_without_its_functions_and_written_anew():
-    block = TwoBranches().double().eval()
-    x = batch()
-    translation = program_of(block, x)
-    copy = pickle.loads(pickle.dumps(translation))
-    assert (translation.programs, copy.programs) != ({}, {})
-    assert copy.programs == {}
-    expected = translation.run(block, [0.5, 0.0], (x,), {}, zero_grads=False)
-    assert torch.equal(copy.run(block, [0.5, 0.0], (x,), {}, zero_grads=False), expected)
-    assert len(copy.programs) == 1
+def test_what_is_known_of_a_block_is_found_anew_in_another_process():
+    model, x = nn.Sequential(nn.Linear(WIDTH, WIDTH), TwoBranches()).double(), batch()
+    handle = sd.apply(model, torch.tensor([0.5]), example=x, rescale="none")
+    with sd.gating(model, torch.tensor([0.0])):
+        expected = model(x)
+    twin = pickle.loads(pickle.dumps(model))
+    with sd.gating(twin, torch.tensor([0.0])):
+        assert torch.equal(twin(x), expected)
+    assert sd.surgery.handle(twin).blocks == handle.blocks
