@@ -162,7 +162,8 @@ class _Writer:
         ]
         if not self.tags & {"writes", "product"} and self.chance(0.06, "one block used twice"):
             lines.append("        self.blocks.append(self.blocks[0])")
-        if self.layout != "image" and self.chance(0.08, "child shared by blocks"):
+        plain = self.layout != "image" and "writes child" not in self.tags
+        if plain and self.chance(0.08, "child shared by blocks"):
             lines.append("        for block in self.blocks:")
             lines.append("            block.a0 = self.blocks[0].a0")
         lines += [

@@ -3,6 +3,7 @@
 from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
 from ._pattern import Arguments
 from ._sites import is_mask, masks
+from ._untouched import same_attributes
 from ._units import Branch, Unit, survey
 from ._verify import Known, learn, spares
 
@@ -18,6 +19,7 @@ __all__ = [
     "Unit",
     "is_mask",
     "learn",
+    "same_attributes",
     "masks",
     "spares",
     "survey",

@@ -1,6 +1,7 @@
 """The arguments of a block's call: which tensor is which, however they were passed."""
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -31,13 +32,14 @@ class Arguments:
     leaves: list[Any]
     form: pytree.TreeSpec
     names: tuple[str, ...]
+    given: Any = None
 
     @classmethod
     def of(cls, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Arguments":
         """Flatten `forward(*args, **kwargs)` of a module class."""
         names = positional(kind, len(args))
         leaves, form = pytree.tree_flatten(dict(zip(names, args, strict=True)) | kwargs)
-        return cls(leaves, form, names)
+        return cls(leaves, form, names, (args, kwargs))
 
     @property
     def pattern(self) -> Pattern:
@@ -48,7 +50,14 @@ class Arguments:
     def opaque(self) -> bool:
         """Whether there is an object among them that the block might change."""
         plain = (Tensor, *PLAIN, *NUMBERS)
-        return not all(isinstance(leaf, plain) or _constant(leaf) for leaf in self.leaves)
+        leaves = all(isinstance(leaf, plain) or _constant(leaf) for leaf in self.leaves)
+        return not leaves or bool(self.containers)
+
+    @property
+    def containers(self) -> list[Any]:
+        """The lists and dictionaries among them."""
+        args, kwargs = self.given or ((), {})
+        return [found for value in (*args, *kwargs.values()) for found in _containers(value)]
 
     @property
     def paths(self) -> list[str]:
@@ -57,6 +66,8 @@ class Arguments:
 
     def call(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return arguments of the same form from other leaves."""
+        if leaves is self.leaves and self.given is not None:
+            return self.given  # containers among them are the caller's own
         bound = pytree.tree_unflatten(leaves, self.form)
         args = tuple(bound.pop(name) for name in self.names)
         return args, bound
@@ -77,6 +88,14 @@ def positional(kind: type[nn.Module], count: int) -> tuple[str, ...]:
     names = [parameter.name for parameter in parameters if parameter.kind in plain]
     names += [f"*{position}" for position in range(count - len(names))]
     return tuple(names[:count])
+
+
+def _containers(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | dict | set):
+        yield value
+    entries = value.values() if isinstance(value, dict) else value
+    for entry in entries if isinstance(value, list | dict | tuple) else ():
+        yield from _containers(entry)
 
 
 def _kind(leaf: Any) -> Any:

@@ -18,19 +18,27 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
     Buffers keep their memory; what a forward writes into them is undone.
     """
-    attributes = [(module, _copied(vars(module))) for module in model.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
-        with isolated_rng(model), warnings.catch_warnings(action="ignore"):
+        with same_attributes(model), isolated_rng(model), warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        for module, before in attributes:
-            _restore(vars(module), before)
         with torch.no_grad():
             for buffer, before in buffers:
                 # A buffer that nobody changed keeps its version, for graphs that saved it.
                 if buffer.device.type != "meta" and not _same(buffer, before):
                     buffer.copy_(before)
+
+
+@contextmanager
+def same_attributes(model: nn.Module) -> Iterator[None]:
+    """Give the attributes of all modules back as they were."""
+    attributes = [(module, _copied(vars(module))) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, before in attributes:
+            _restore(vars(module), before)
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

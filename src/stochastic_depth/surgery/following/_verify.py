@@ -27,6 +27,8 @@ from ._units import Unit
 
 NOT_FIRST = "its samples are not the first dimension"
 ONE_SIZE = "the example runs at one batch size only, so that its samples cannot be told"
+NO_EXIT = "its branch leaves in no child, where a gate of its own could be put"
+FROZEN = "its shortcut depends on a number that may change"
 OPAQUE = "it is given an object that it may change for others, such as a cache"
 
 
@@ -78,12 +80,20 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
             if fault := _fault(unit, block, kind, arguments, known, weights):
                 unit.shortcut, unit.masked = None, fault
                 break
+        else:
+            with other_numbers(block):
+                other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
+                if _fault(unit, block, kind, other, known, weights):
+                    unit.shortcut, unit.masked = None, FROZEN
     if unit.form == "block" and unit.masked and unit.spared:
         reason, unit.masked, unit.hollow = unit.masked, "", True
         if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
             unit.masked, unit.hollow = reason, False
     if unit.shortcut is None and unit.form == "block" and not (_every_exit(unit) or unit.hollow):
         unit.obstacle = unit.obstacle or unit.masked
+    for branch in unit.branches:
+        if not branch.exits and unit.form == "block":
+            branch.obstacle = NO_EXIT
     known.rows = _row_fault(unit, block, kind, sizes, known, weights)
     unit.rows = known.rows
     unit.patterns[sizes[0].pattern] = known
@@ -140,6 +150,42 @@ def spares(unit: Unit, block: nn.Module) -> Iterator[nn.Parameter]:
 
 
 # What a dropped block leaves
+
+
+@contextmanager
+def other_numbers(block: nn.Module) -> Iterator[None]:
+    """Change the numbers that a block computes with, for a while.
+
+    A shortcut that was derived from a recording has the numbers of the recording.
+    """
+    changed = [
+        (holder, name, value)
+        for module in block.modules()
+        for holder, name, value in _numbers(vars(module))
+    ]
+    try:
+        for holder, name, value in changed:
+            holder[name] = _other(value)
+        yield
+    finally:
+        for holder, name, value in reversed(changed):
+            holder[name] = value
+
+
+def _numbers(holder: Any, depth: int = 3) -> Iterator[tuple[Any, Any, float]]:
+    entries = list(holder.items() if isinstance(holder, dict) else enumerate(holder))
+    for name, value in entries:
+        if isinstance(value, float):
+            yield holder, name, value
+        elif isinstance(value, dict | list) and depth:
+            yield from _numbers(value, depth - 1)
+        elif depth and not isinstance(value, nn.Module | Tensor | type) and hasattr(value, "__dict__"):
+            if isinstance(vars(value), dict):
+                yield from _numbers(vars(value), depth - 1)
+
+
+def _other(value: Any) -> Any:
+    return value * 0.9 if isinstance(value, float) else value
 
 
 def _fault(
@@ -272,16 +318,27 @@ def _kept(
     held = _held(block)
     with untouched(block), in_mode(block, True):
         try:
-            leaves = copied(arguments.leaves)
-            _reparametrised(block, weights, lambda: _call(kind, block, arguments, leaves))
+            given = arguments.call(copied(arguments.leaves))
+            contents = _contents(given)
+            holding = _reparametrised(block, weights, lambda: _held_after(block, kind, given))
         except Exception as error:  # as above
             return f"in training mode it fails on the example ({_brief(error)})"
-        new = {name for name, marks in _held(block).items() if marks - held.get(name, set())}
+    new = {name for name, marks in holding.items() if marks - held.get(name, set())}
     if new:
         return f"it keeps a tensor with a gradient for others: {', '.join(sorted(new))}"
     changed = [_marks(leaf) for leaf in arguments.leaves] != before
-    unit.harmless |= set() if changed else {type(leaf) for leaf in arguments.leaves}
+    changed = changed or _contents(given) != contents
+    if not changed:
+        unit.harmless |= {type(leaf) for leaf in (*arguments.leaves, *arguments.containers)}
     return OPAQUE if changed else ""
+
+
+def _held_after(block: nn.Module, kind: type[nn.Module], given: Any) -> dict[str, set[int]]:
+    args, kwargs = given
+    output = _plain(kind).forward(block, *args, **kwargs)
+    found = _held(block)
+    del output  # until here: another tensor could have its identity
+    return found
 
 
 def _held(block: nn.Module) -> dict[str, set[int]]:
@@ -317,7 +374,7 @@ def _marks(value: Any, depth: int = 4) -> Any:
 def _harmless(unit: Unit, arguments: Arguments) -> bool:
     return all(
         type(leaf) in unit.harmless or isinstance(leaf, Tensor | int | float | str | type(None))
-        for leaf in arguments.leaves
+        for leaf in (*arguments.leaves, *arguments.containers)
     )
 
 
@@ -440,8 +497,20 @@ def _run(
 
 def _call(kind: type[nn.Module], block: nn.Module, arguments: Arguments, leaves: list[Any]) -> Any:
     args, kwargs = arguments.call(leaves)
-    original = getattr(kind, "_stochastic_depth_original", kind)
-    return original.forward(block, *args, **kwargs)
+    return _plain(kind).forward(block, *args, **kwargs)
+
+
+def _plain(kind: type[nn.Module]) -> type[nn.Module]:
+    return getattr(kind, "_stochastic_depth_original", kind)
+
+
+def _contents(value: Any) -> Any:
+    """Return what containers hold, by identity."""
+    if isinstance(value, dict):
+        return {key: _contents(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_contents(entry) for entry in value]
+    return id(value)
 
 
 @contextmanager
@@ -487,6 +556,8 @@ class _Cut(TorchDispatchMode):
             if (branch := self.places.get(self.count)) is not None:
                 zeroed = list(args)
                 zeroed[branch] = torch.zeros_like(args[branch])
+                if args[branch].requires_grad:  # this is below autograd, whose graph stays
+                    args[branch].register_hook(torch.zeros_like)
                 if branch == 0 and func._schema.is_mutable:
                     return args[0].mul_(0).add_(args[1])
                 args = tuple(zeroed)

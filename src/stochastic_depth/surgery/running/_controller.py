@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from torch import Tensor, distributed
+import torch
+from torch import Tensor, distributed, nn
 from torch.utils import _pytree as pytree
 
 from ..._checks import fail, one_of
@@ -90,6 +91,7 @@ class Controller:
         self._current: Pass | None = None
         self._finished: Pass | None = None
         self._memory = Memory()
+        self._children = Memory()
         self.warned: set[str] = set()
         self.law = law
 
@@ -143,7 +145,8 @@ class Controller:
         if training:
             self._memory.note(x, unit, running, call)
         lowered = running.lowered(x)
-        return [lowered[index] for index in mine]
+        fixed = self.anatomy.fixed  # masked gates are tensors, and these have no place for one
+        return [1.0 if index in fixed else lowered[index] for index in mine]
 
     def _running(self, unit: int, uses: int, x: Tensor | None) -> tuple[Pass | None, int]:
         """Return the pass that a block runs in, and which call of it this is."""
@@ -165,6 +168,7 @@ class Controller:
         running.calls, running.products = {}, products
         self._current = running
         self._memory.forget()
+        self._children.forget()
         if training and running.gates is None and self.options.per == "batch":
             self._draw(running, x)
         if training:
@@ -196,6 +200,16 @@ class Controller:
             yield
         finally:
             self.frames.pop()
+
+    def remember(self, child: nn.Module, x: Tensor | None, frame: Frame, number: int) -> None:
+        """Remember under which gates a child of a block was called."""
+        if torch.is_grad_enabled():
+            self._children.note(x, id(child), frame, number)
+
+    def recall(self, child: nn.Module, x: Tensor | None) -> tuple[Frame | None, int]:
+        """Return the gates that a child had which a backward pass runs again."""
+        found = self._children.find(x, id(child), None) if in_backward() else None
+        return found or (None, 0)
 
     def say_masked(self, unit: Unit, reason: str) -> None:
         """Say once that a block runs although it is dropped."""
@@ -229,7 +243,7 @@ class Controller:
         # A copy does not take part in the passes of the original.
         idle = {
             "forced": None, "_current": None, "_finished": None, "frames": [],
-            "_memory": Memory(), "latest": self.latest,
+            "_memory": Memory(), "_children": Memory(), "latest": self.latest,
         }  # fmt: skip
         return {**vars(self), **idle}
 

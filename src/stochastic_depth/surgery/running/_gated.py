@@ -111,12 +111,14 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         seat: Child = vars(self)[CHILD]
         frames = seat.controller.frames
-        frame = frames[-1] if frames else None
         plain = original.__call__.__get__(self)
-        if frame is None or frame.unit not in seat.roles:
-            return plain(*args, **kwargs)
-        role = seat.roles[frame.unit].get(frame.nth(self))
-        if role is None:
+        if frames:
+            frame, number = frames[-1], frames[-1].nth(self)
+            seat.controller.remember(self, first_tensor(args, kwargs), frame, number)
+        else:  # a checkpoint within a block runs its children again, without the block
+            frame, number = seat.controller.recall(self, first_tensor(args, kwargs))
+        role = seat.roles.get(frame.unit, {}).get(number) if frame is not None else None
+        if frame is None or role is None:
             return plain(*args, **kwargs)
         return frame.call(role, plain, args, kwargs)
 
