@@ -60,7 +60,7 @@ class Setting:
         return dataclasses.asdict(self)
 
 
-def settings(seed: int, count: int = 2) -> list[Setting]:
+def settings(seed: int, count: int = 1) -> list[Setting]:
     """Return the settings in which the program of a seed is tried."""
     dice = random.Random(seed)
     return [
@@ -166,8 +166,9 @@ class Trial:
             exits = all(branch.exits for branch in unit.branches) or unit.form == "branch"
             count = len(unit.branches)
             each = count > 1 and self.setting.scale == "branch"
-            rules[path] = Rule(calls, count, each or (exits and count == 1), everything)
-            rules[path].everything |= gates.ndim == 2 and bool(self._runs_whole(unit))
+            each = each or (exits and count == 1)
+            apart = not (everything or self._runs_whole(unit))
+            rules[path] = Rule(calls, count, each, everything, apart)
         for path, module in self.reference.named_modules():
             vars(module)["_purity_rule"] = rules.get(path)
         return rules

@@ -28,6 +28,7 @@ class Rule:
         branches: how many it has.
         each: whether a gate scales each branch, rather than the change of the block.
         everything: whether it runs in full even if it is dropped.
+        apart: whether its samples are run apart, or all of them with a gate each.
         before: what its state was before each call.
         alternatives: states that it may be in afterwards, beside the one that it is in.
         loose: whether the state of its children is not told by this reference.
@@ -37,6 +38,7 @@ class Rule:
     branches: int
     each: bool
     everything: bool
+    apart: bool
     calls: int = 0
     alternatives: list[State] = field(default_factory=list)
     loose: bool = False
@@ -70,7 +72,7 @@ class Gated:
             gate = float(gate[0])
         if isinstance(gate, float):
             return self._whole(gate, rule, args, kwargs)
-        if rule.everything:
+        if not rule.apart:
             return self._scaled(gate, rule, args, kwargs)
         return self._gathered(gate, rule, args, kwargs)
 

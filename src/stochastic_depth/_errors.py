@@ -11,7 +11,6 @@ __all__ = [
     "DataError",
     "InfeasibleBudget",
     "InvalidArgument",
-    "NotInForward",
     "NothingToDrop",
     "ProcessLost",
     "RunDirectoryInUse",
@@ -39,10 +38,6 @@ class NothingToDrop(StochasticDepthError, LookupError):
 
 class AlreadyApplied(StochasticDepthError, RuntimeError):
     """The model already carries stochastic depth."""
-
-
-class NotInForward(StochasticDepthError, RuntimeError):
-    """A gated block ran outside a forward pass of the model that owns its gates."""
 
 
 class Unsupported(StochasticDepthError, NotImplementedError):

@@ -112,9 +112,9 @@ def test_a_path_that_depends_on_the_image_is_followed_for_each(size):
         assert (model(x) - expected).abs().max() < 1e-9
 
 
-def test_attention_does_not_run_for_the_size_that_it_returns():
+def test_attention_does_not_run_for_the_size_that_it_returns_unless_it_changes_it():
     model, x = randomised(mvitv2()), images()[..., :32, :32]
-    handle = sd.apply(model, transitions="drop", example=x)
+    handle = sd.apply(model, transitions="drop", example=x, scale="branch")
     called = []
     for path, module in model.named_modules():
         if path.endswith(".attn"):
@@ -124,7 +124,8 @@ def test_attention_does_not_run_for_the_size_that_it_returns():
     called.clear()
     with sd.gating(model, torch.zeros(len(handle.blocks))):
         model(x)
-    assert called == []
+    assert called == [f"{block.path}.attn" for block in handle.blocks if block.masked]
+    assert 0 < len(called) < len(handle.blocks)
 
 
 def test_two_streams_have_gates_per_batch_only():

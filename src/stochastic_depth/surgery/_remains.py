@@ -127,7 +127,8 @@ def cut(block: nn.Module, unit: Unit, gates: list[float], shared: Set[int]) -> n
         return _cut_member(block, gates[0])
     if not any(gates) and unit.shortcut is not None:
         return Remains(block, unit)
-    if len(set(gates)) == 1 and len(gates) > 1:
+    whole = len(gates) > 1 or not all(branch.exits for branch in unit.branches)
+    if len(set(gates)) == 1 and whole and unit.shortcut is not None:
         block.register_forward_hook(Blend(type(block), unit, gates[0]), with_kwargs=True)
         return block
     for number, gate in enumerate(gates):

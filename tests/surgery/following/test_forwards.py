@@ -358,14 +358,14 @@ class Scales(Base):
     """LayerScale in place."""
 
     def forward(self, x):
-        return x + self.f(x).mul_(self.scale)
+        return x + self.g(x).mul_(self.scale)
 
 
 class Spelled(Base):
     def forward(self, x):
-        y = self.f(x)
+        y = self.g(x)
         y.add_(x)
-        return y.add(self.g(y), alpha=0.5)
+        return y.add(self.f(y), alpha=0.5)
 
 
 @pytest.mark.parametrize("gate", [0.0, 0.5, 1.0])
@@ -377,8 +377,8 @@ class Spelled(Base):
         (ReadsContainer, lambda b, x: b.f(x)),
         (WithoutGradient, lambda b, x: b.f(x).detach()),
         (Writes, lambda b, x: b.f(x)),
-        (Scales, lambda b, x: b.f(x) * b.scale),
-        (Spelled, lambda b, x: b.f(x) + 0.5 * b.g(x + b.f(x))),
+        (Scales, lambda b, x: b.g(x) * b.scale),
+        (Spelled, lambda b, x: b.g(x) + 0.5 * b.f(x + b.g(x))),
     ],
 )
 def test_what_no_trace_could_follow_runs_its_own_forward(kind, branch, gate):

@@ -194,7 +194,8 @@ def _require_places(found: Survey, scale: Scale) -> None:
             remedy = "scale='branch' or granularity='branch' can gate it"
             unit.obstacle = f"{unit.masked or 'what it leaves is not known'}; {remedy}"
         if scale == "branch" and any(branch.obstacle for branch in unit.branches):
-            unit.obstacle = f"{NO_EXIT}; scale='block' can gate it"
+            remedy = "granularity='block' with scale='block' can gate it"
+            unit.obstacle = f"one of its branches leaves in no child; {remedy}"
 
 
 def _gates(unit: Unit, granularity: Granularity) -> list[tuple[Unit, int, tuple[Branch, ...]]]:

@@ -27,12 +27,13 @@ class Arguments:
         leaves: tensors, numbers and anything else, in order.
         form: how they were nested.
         names: of the parameters that positional arguments belong to.
+        given: the arguments themselves, with the caller's own containers.
     """
 
     leaves: list[Any]
     form: pytree.TreeSpec
     names: tuple[str, ...]
-    given: Any = None
+    given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
     @classmethod
     def of(cls, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Arguments":
@@ -65,9 +66,9 @@ class Arguments:
         return list(_places(self.form))
 
     def call(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return arguments of the same form from other leaves."""
+        """Return arguments of the same form from other leaves; the given ones for its own."""
         if leaves is self.leaves and self.given is not None:
-            return self.given  # containers among them are the caller's own
+            return self.given
         bound = pytree.tree_unflatten(leaves, self.form)
         args = tuple(bound.pop(name) for name in self.names)
         return args, bound

@@ -34,6 +34,10 @@ RESHAPES = {
 """Operations told sizes by Python, which a recording of one example does not know."""
 
 
+PRODUCT = "it returns something that its branch computes"
+"""Why a block runs although it is dropped: others need what only its branches make."""
+
+
 class NotDerivable(Exception):
     """What a dropped block leaves cannot be told; the message says why."""
 
@@ -209,7 +213,7 @@ class _Deriver:
 
     def _made(self, number: int) -> Made | None:
         branch = number in self.inside and number not in self.slots and number not in self.joins
-        return Made("it returns something that its branch computes") if branch else None
+        return Made(PRODUCT) if branch else None
 
     def _value(self, number: int) -> Slot | Named:
         if number in self.slots:
@@ -218,7 +222,7 @@ class _Deriver:
             return self._without_branch(number)
         value = self.recording.values[number]
         if number in self.inside:
-            raise NotDerivable("it returns something that its branch computes")
+            raise NotDerivable(PRODUCT)
         if value.operation is None:
             return self._named(number)
         operation = self.recording.operations[value.operation]

@@ -275,7 +275,7 @@ class _Survey:
             for join in joins
             if not any(
                 self.recording.operations[join.operation].outputs[-1] in other.between
-                and self._call_of(other) == self._call_of(join)
+                and (other.owner, self._call_of(other)) == (join.owner, self._call_of(join))
                 for other in joins
                 if other is not join
             )

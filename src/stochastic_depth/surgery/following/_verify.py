@@ -20,7 +20,7 @@ from .._frame import Role, Stub, on_leaf
 from ._joins import ADDITIONS
 from ._observe import Seen, copied
 from ._pattern import Arguments
-from ._shortcut import Made
+from ._shortcut import PRODUCT, Made
 from ._stand_in import stub_of
 from ._untouched import in_mode, untouched
 from ._units import Unit
@@ -71,6 +71,7 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
     weights = _redrawn(block)
     known.batched = _batched(sizes)
     known.masked = _kept(unit, block, kind, sizes[0], weights)
+    _check_exits(unit, block, kind, sizes, known, weights)
     if unit.form == "branch":
         known.stub = stub_of(seen, larger)
         if known.stub is None:
@@ -85,7 +86,8 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
                 other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
                 if _fault(unit, block, kind, other, known, weights):
                     unit.shortcut, unit.masked = None, FROZEN
-    if unit.form == "block" and unit.masked and unit.spared:
+    again = unit.masked not in ("", PRODUCT) and not known.masked  # its forward runs twice
+    if unit.form == "block" and again and unit.spared:
         reason, unit.masked, unit.hollow = unit.masked, "", True
         if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
             unit.masked, unit.hollow = reason, False
@@ -108,7 +110,7 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     where = {path: position for position, path in enumerate(arguments.paths)}
     known = Known([where.get(path, -1) for path in unit.paths])
     stream = _stream(unit, arguments)
-    if arguments.opaque and not _harmless(unit, arguments):
+    if (arguments.opaque and not _harmless(unit, arguments)) or _fills(block, kind, arguments):
         known.masked = known.rows = OPAQUE
         return known
     if unit.form == "own" or (known.positions and known.positions[stream] < 0):
@@ -126,6 +128,18 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
             same = isinstance(output, Tensor) and output.shape == x.shape
             known.stub = Stub((None,), pytree.tree_flatten(0)[1]) if same else None
     return known
+
+
+def _fills(block: nn.Module, kind: type[nn.Module], arguments: Arguments) -> bool:
+    """Return whether a block changes a list or a dictionary that it is given."""
+    values = arguments.given[0] + tuple(arguments.given[1].values())  # type: ignore[index]
+    if not any(isinstance(value, list | dict | set) for value in values):
+        return False
+    args, kwargs = arguments.call(copied(arguments.leaves))
+    before = _contents(args, kwargs)
+    with torch.no_grad():
+        _reparametrised(block, None, lambda: _forward(kind)(block, *args, **kwargs))
+    return bool(_contents(args, kwargs) != before)
 
 
 def arguments_with(arguments: Arguments, leaves: list[Any]) -> Arguments:
@@ -197,7 +211,22 @@ def _fault(
     weights: dict[str, Tensor] | None,
 ) -> str:
     """Return what is wrong with the shortcut of a unit, or an empty string."""
-    training = True if weights is not None else block.training
+    modes = (True, False) if weights is not None else (block.training,)
+    faults = (
+        _fault_in(mode, unit, block, kind, arguments, known, weights) for mode in modes
+    )
+    return next(filter(None, faults), "")
+
+
+def _fault_in(
+    training: bool,
+    unit: Unit,
+    block: nn.Module,
+    kind: type[nn.Module],
+    arguments: Arguments,
+    known: Known,
+    weights: dict[str, Tensor] | None,
+) -> str:
     position = known.positions[_stream(unit, arguments)]
     leaves, stream = _with_gradient(arguments, position)
     if unit.shortcut is not None and unit.shortcut.positive:
@@ -215,6 +244,29 @@ def _fault(
     if stream.requires_grad and not _equal(_gradient(own, stream), _gradient(left, stream)):
         return "without its branches its gradient is another than that of its shortcut"
     return ""
+
+
+def _check_exits(
+    unit: Unit,
+    block: nn.Module,
+    kind: type[nn.Module],
+    sizes: Sequence[Arguments],
+    known: Known,
+    weights: dict[str, Tensor],
+) -> None:
+    """Forget where the branches leave if that is not so in every mode.
+
+    Then the whole change of the block is scaled, which needs its shortcut only.
+    """
+    if unit.shortcut is None or not _every_exit(unit):
+        return
+    if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
+        before = [(branch.exits, branch.roles, branch.spared) for branch in unit.branches]
+        for branch in unit.branches:
+            branch.exits, branch.roles, branch.spared = (), {}, False
+        if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
+            for branch, kept in zip(unit.branches, before, strict=True):
+                branch.exits, branch.roles, branch.spared = kept
 
 
 def _stream(unit: Unit, arguments: Arguments) -> int:
@@ -321,13 +373,13 @@ def _kept(
             given = arguments.call(copied(arguments.leaves))
             contents = _contents(given)
             holding = _reparametrised(block, weights, lambda: _held_after(block, kind, given))
+            changed = _contents(given) != contents
         except Exception as error:  # as above
             return f"in training mode it fails on the example ({_brief(error)})"
     new = {name for name, marks in holding.items() if marks - held.get(name, set())}
     if new:
         return f"it keeps a tensor with a gradient for others: {', '.join(sorted(new))}"
-    changed = [_marks(leaf) for leaf in arguments.leaves] != before
-    changed = changed or _contents(given) != contents
+    changed = changed or [_marks(leaf) for leaf in arguments.leaves] != before
     if not changed:
         unit.harmless |= {type(leaf) for leaf in (*arguments.leaves, *arguments.containers)}
     return OPAQUE if changed else ""
@@ -335,10 +387,16 @@ def _kept(
 
 def _held_after(block: nn.Module, kind: type[nn.Module], given: Any) -> dict[str, set[int]]:
     args, kwargs = given
-    output = _plain(kind).forward(block, *args, **kwargs)
+    output = _forward(kind)(block, *args, **kwargs)
     found = _held(block)
     del output  # until here: another tensor could have its identity
     return found
+
+
+def _contents(given: Any) -> Any:
+    """Return what tells whether something was put into a container, or taken out of it."""
+    leaves, form = pytree.tree_flatten(given)
+    return form, [id(leaf) for leaf in leaves]
 
 
 def _held(block: nn.Module) -> dict[str, set[int]]:
@@ -497,20 +555,12 @@ def _run(
 
 def _call(kind: type[nn.Module], block: nn.Module, arguments: Arguments, leaves: list[Any]) -> Any:
     args, kwargs = arguments.call(leaves)
-    return _plain(kind).forward(block, *args, **kwargs)
+    return _forward(kind)(block, *args, **kwargs)
 
 
-def _plain(kind: type[nn.Module]) -> type[nn.Module]:
-    return getattr(kind, "_stochastic_depth_original", kind)
-
-
-def _contents(value: Any) -> Any:
-    """Return what containers hold, by identity."""
-    if isinstance(value, dict):
-        return {key: _contents(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_contents(entry) for entry in value]
-    return id(value)
+def _forward(kind: type[nn.Module]) -> Callable[..., Any]:
+    forward: Callable[..., Any] = getattr(kind, "_stochastic_depth_original", kind).forward
+    return forward
 
 
 @contextmanager

@@ -68,6 +68,7 @@ class Controller:
         forced: gates that override draws and evaluation gates.
         latest: gates of the last draw.
         frames: of the blocks that are running, the innermost last.
+        memory: what ran on which tensor, for a backward pass that runs it again.
         warned: what has been said, and is not said again.
     """
 
@@ -90,8 +91,7 @@ class Controller:
         self.frames: list[Frame] = []
         self._current: Pass | None = None
         self._finished: Pass | None = None
-        self._memory = Memory()
-        self._children = Memory()
+        self.memory = Memory()
         self.warned: set[str] = set()
         self.law = law
 
@@ -139,11 +139,11 @@ class Controller:
             running, call = Pass(self.options.execution, implicit=True), 0
             self._current, mine = running, indices[0]
             running.next_call(unit)
-            self._memory.forget()
+            self.memory.forget()
         if running.gates is None:  # the block is in training, the model as a whole is not
             self._draw(running, x)
         if training:
-            self._memory.note(x, unit, running, call)
+            self.memory.note(x, unit, running, call)
         lowered = running.lowered(x)
         fixed = self.anatomy.fixed  # masked gates are tensors, and these have no place for one
         return [1.0 if index in fixed else lowered[index] for index in mine]
@@ -151,7 +151,7 @@ class Controller:
     def _running(self, unit: int, uses: int, x: Tensor | None) -> tuple[Pass | None, int]:
         """Return the pass that a block runs in, and which call of it this is."""
         if in_backward() and not (self.forced or (self._current and not self._current.implicit)):
-            found = self._memory.find(x, unit, self._finished)
+            found = self.memory.find(x, unit, self._finished)
             if found is not None:
                 return found
             if self._finished is not None:
@@ -163,16 +163,15 @@ class Controller:
     def open_pass(self, training: bool, x: Tensor | None, products: str = "") -> Iterator[Pass]:
         """Run one forward pass of the model on `x`; in training, draw its gates."""
         before = self._current
-        again = self._memory.find(x, MODEL, self._finished) if in_backward() else None
+        again = self.memory.find(x, MODEL, self._finished) if in_backward() else None
         running = self.forced or (again[0] if again else None) or Pass(self.options.execution)
         running.calls, running.products = {}, products
         self._current = running
-        self._memory.forget()
-        self._children.forget()
+        self.memory.forget()
         if training and running.gates is None and self.options.per == "batch":
             self._draw(running, x)
         if training:
-            self._memory.note(x, MODEL, running, 0)
+            self.memory.note(x, MODEL, running, 0)
         try:
             yield running
         finally:
@@ -200,16 +199,6 @@ class Controller:
             yield
         finally:
             self.frames.pop()
-
-    def remember(self, child: nn.Module, x: Tensor | None, frame: Frame, number: int) -> None:
-        """Remember under which gates a child of a block was called."""
-        if torch.is_grad_enabled():
-            self._children.note(x, id(child), frame, number)
-
-    def recall(self, child: nn.Module, x: Tensor | None) -> tuple[Frame | None, int]:
-        """Return the gates that a child had which a backward pass runs again."""
-        found = self._children.find(x, id(child), None) if in_backward() else None
-        return found or (None, 0)
 
     def say_masked(self, unit: Unit, reason: str) -> None:
         """Say once that a block runs although it is dropped."""
@@ -243,7 +232,7 @@ class Controller:
         # A copy does not take part in the passes of the original.
         idle = {
             "forced": None, "_current": None, "_finished": None, "frames": [],
-            "_memory": Memory(), "_children": Memory(), "latest": self.latest,
+            "memory": Memory(), "latest": self.latest,
         }  # fmt: skip
         return {**vars(self), **idle}
 

@@ -1,7 +1,7 @@
 """Run a foreign block under a gate: its own forward, or what a dropped one leaves."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from ..._errors import Unsupported
 from ...blocks import Gate, Rows, replace_rows, take_rows, with_zero_grads
 from ...blocks._gate import per_sample
-from ..following import Arguments, Known, Unit, learn, same_attributes, spares
+from ..following import Arguments, Known, Unit, borrowed_buffers, learn, same_attributes, spares
 from .._frame import Frame, dense, on_leaf, scaled, shielded
 
 if TYPE_CHECKING:
@@ -61,7 +61,17 @@ class Execution:
             return self._added(gates[0])
         if one and (len(self.unit.branches) == 1 or self.seat.whole):
             return self._whole(gates[0])
-        return self._framed(self._leaves(), list(gates))
+        return self._with_zero_grads(self._framed(self._leaves(), list(gates)), gates)
+
+    def _with_zero_grads(self, output: Any, gates: Sequence[Gate]) -> Any:
+        """Give the parameters of the branches that were left out a gradient, if asked to."""
+        pairs = zip(self.unit.branches, gates, strict=True)
+        dropped = [b for b, gate in pairs if isinstance(gate, float) and gate == 0]
+        if self.options.dropped_grads != "zero" or not dropped:
+            return output
+        children = {path for branch in dropped for path in branch.modules}
+        spared = [p for path in children for p in self.block.get_submodule(path).parameters()]
+        return on_leaf(output, 0, lambda x: with_zero_grads(x, spared))
 
     def _whole(self, gate: Gate) -> Any:
         if isinstance(gate, float) and gate == 0:
@@ -116,7 +126,7 @@ class Execution:
         if self._at_exits:
             return self._framed(self._leaves(), [gate] * len(self.unit.branches), skip=False)
         output = self._native(self._leaves())
-        if self.unit.shortcut is None:
+        if self.unit.shortcut is None and not self.unit.hollow:
             raise self._refusal(self.unit.masked or "what it leaves when dropped is not known")
         return self._merged(self._beside(self._leaves()), output, gate)
 
@@ -275,23 +285,6 @@ class Execution:
     def _refusal(self, reason: str) -> Unsupported:
         name = self.unit.path or self.unit.kind
         return Unsupported(f"The gate of {name} must be 1 in this call, because {reason}.")
-
-
-@contextmanager
-def borrowed_buffers(block: nn.Module) -> Iterator[None]:
-    """Let what runs meanwhile write into copies of the buffers of a block."""
-    if not block.training:
-        yield
-        return
-    own = [(module, dict(module._buffers)) for module in block.modules() if module._buffers]
-    for module, buffers in own:
-        for name, buffer in buffers.items():
-            module._buffers[name] = None if buffer is None else buffer.clone()
-    try:
-        yield
-    finally:
-        for module, buffers in own:
-            module._buffers.update(buffers)
 
 
 def merged(left: Any, output: Any, gate: Gate) -> Any:

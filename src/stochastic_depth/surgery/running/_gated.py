@@ -22,7 +22,7 @@ from ..following import Unit
 from ._controller import Controller
 from ._execute import Execution
 from .._frame import Role
-from ._pass import Pass, first_tensor
+from ._pass import Pass, first_tensor, in_backward
 from ._ranks import agree, check_processes
 
 SEAT = "_stochastic_depth_seat"
@@ -112,13 +112,17 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
         seat: Child = vars(self)[CHILD]
         frames = seat.controller.frames
         plain = original.__call__.__get__(self)
-        if frames:
-            frame, number = frames[-1], frames[-1].nth(self)
-            seat.controller.remember(self, first_tensor(args, kwargs), frame, number)
-        else:  # a checkpoint within a block runs its children again, without the block
-            frame, number = seat.controller.recall(self, first_tensor(args, kwargs))
-        role = seat.roles.get(frame.unit, {}).get(number) if frame is not None else None
-        if frame is None or role is None:
+        frame = frames[-1] if frames else None
+        memory, x = seat.controller.memory, first_tensor(args, kwargs)
+        if frame is None and in_backward():  # a checkpoint around this child alone
+            frame, nth = memory.find(x, id(self)) or (None, 0)
+        elif frame is not None and frame.unit in seat.roles:
+            nth = frame.nth(self)
+            memory.note(x, id(self), frame, nth)
+        if frame is None or frame.unit not in seat.roles:
+            return plain(*args, **kwargs)
+        role = seat.roles[frame.unit].get(nth)
+        if role is None:
             return plain(*args, **kwargs)
         return frame.call(role, plain, args, kwargs)
 
@@ -218,7 +222,7 @@ def _anchor(model: nn.Module, output: Any, running: Pass) -> Callable[[Tensor], 
     floating = [leaf for leaf in found if leaf.is_floating_point()]
     if not floating or any(leaf.requires_grad for leaf in floating):
         return None
-    if running.gates is None or bool((running.gates != 0).all()):
+    if running.forced or running.gates is None or bool((running.gates != 0).all()):
         return None
     if not any(p.requires_grad for p in model.parameters()):
         return None
@@ -272,11 +276,35 @@ def _extend(original: type[nn.Module], role: Part) -> type[nn.Module]:
         namespace["__call__"] = method
         del namespace["__prepare_scriptable__"]
     else:
-        # Not functools.wraps: tools that look for what was wrapped would take the gates off.
-        method.__signature__ = inspect.signature(original.forward)  # type: ignore[attr-defined]
-        method.__name__, method.__doc__ = "forward", original.forward.__doc__
-        namespace["forward"] = method
+        namespace["forward"] = with_parameters_of(original.forward, method)
     return type(original.__name__, (original,), namespace)
+
+
+def with_parameters_of(function: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `run` with the parameters of another function, written out.
+
+    torch.fx reads them from the code object. functools.wraps would not do: tools that look for
+    what was wrapped would take the gates off.
+    """
+    signature = inspect.signature(function)
+    declared, passed = [], []
+    for name, parameter in signature.parameters.items():
+        default = "" if parameter.default is parameter.empty else f"=_defaults[{name!r}]"
+        if parameter.kind is parameter.KEYWORD_ONLY and not any("*" in d for d in declared):
+            declared.append("*")
+        declared.append(f"{STARS.get(parameter.kind, '')}{name}{default}")
+        word = f"{name}=" if parameter.kind is parameter.KEYWORD_ONLY else ""
+        passed.append(f"{word}{STARS.get(parameter.kind, '')}{name}")
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    scope: dict[str, Any] = {"_run": run, "_defaults": defaults}
+    line = f"def forward({', '.join(declared)}): return _run({', '.join(passed)})"
+    exec(line, scope)  # noqa: S102  # parameter names of a function that exists
+    written: Callable[..., Any] = scope["forward"]
+    written.__doc__, written.__annotations__ = function.__doc__, dict(function.__annotations__)
+    return written
+
+
+STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def _refuse_scripting(self: nn.Module) -> nn.Module:

@@ -53,28 +53,28 @@ class Pass:
 
 @dataclass(eq=False)
 class Memory:
-    """Which pass, and which call of a block, each input of a block belongs to.
+    """What a block, or a child of one, ran under when it was given a tensor, and in which call.
 
     Activation checkpointing runs blocks again during the backward pass, on the very memory
     that they were given in the forward pass. By then another forward may have drawn other
     gates; the memory tells.
     """
 
-    entries: dict[int, list[tuple[StorageWeakRef, int, Pass, int]]] = field(default_factory=dict)
+    entries: dict[int, list[tuple[StorageWeakRef, int, Any, int]]] = field(default_factory=dict)
 
-    def note(self, x: Tensor | None, block: int, running: Pass, call: int) -> None:
-        """Remember that a block was given `x`."""
+    def note(self, x: Tensor | None, owner: int, running: Any, call: int) -> None:
+        """Remember that a block or child was given `x` while a pass or frame was running."""
         if (key := _storage(x)) is not None:
             weak = StorageWeakRef(x.untyped_storage())  # type: ignore[union-attr]
-            self.entries.setdefault(key, []).append((weak, block, running, call))
+            self.entries.setdefault(key, []).append((weak, owner, running, call))
 
-    def find(self, x: Tensor | None, block: int, likely: Pass | None) -> tuple[Pass, int] | None:
-        """Return the pass and call in which a block was given `x`; the likely one if several."""
+    def find(self, x: Tensor | None, owner: int, likely: Any = None) -> tuple[Any, int] | None:
+        """Return under what, and in which call, it was given `x`; the likely one if several."""
         key = _storage(x)
         found = [
             (running, call)
-            for weak, owner, running, call in self.entries.get(key, ())  # type: ignore[arg-type]
-            if owner == block and not weak.expired()
+            for weak, given, running, call in self.entries.get(key, ())  # type: ignore[arg-type]
+            if given == owner and not weak.expired()
         ]
         preferred = [entry for entry in found if entry[0] is likely]
         return (preferred or found or [None])[-1]
