@@ -28,10 +28,12 @@ class Stub:
             first tensor argument or as numbers of their own; None for its first tensor
             argument itself, an `Argument`, or a constant in a tuple.
         form: how the leaves are nested.
+        fresh: whether they are changed in place later.
     """
 
     leaves: tuple[Any, ...]
     form: pytree.TreeSpec
+    fresh: bool = False
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, zero: bool) -> Any:
         """Return the stand-in for a call with these arguments."""
@@ -41,6 +43,8 @@ class Stub:
             given[rule.position] if isinstance(rule, Argument) else _stand_in(rule, first, zero=zero)
             for rule in self.leaves
         ]
+        if self.fresh:
+            leaves = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         return pytree.tree_unflatten(leaves, self.form)
 
 

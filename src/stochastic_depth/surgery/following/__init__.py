@@ -3,6 +3,7 @@
 from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
 from ._pattern import Arguments
 from ._sites import is_mask, masks
+from ._untouched import borrowed_buffers, same_attributes
 from ._units import Branch, Unit, survey
 from ._verify import Known, learn, spares
 
@@ -16,8 +17,10 @@ __all__ = [
     "Scale",
     "Transitions",
     "Unit",
+    "borrowed_buffers",
     "is_mask",
     "learn",
+    "same_attributes",
     "masks",
     "spares",
     "survey",

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,7 +14,7 @@ from ..._errors import NothingToDrop, Unsupported
 from ..._typing import Mask
 from ._costs import count_flops
 from ._units import Branch, Survey, Unit, counted, survey
-from ._verify import verify
+from ._verify import NO_EXIT, verify
 
 Granularity = Literal["block", "branch"]
 """What has a gate of its own: a whole block, or each of its residual branches."""
@@ -103,7 +104,8 @@ class Anatomy:
         one_of("transitions", transitions, get_args(Transitions))
         found = survey(model, example, run=samples and not _is_ours(model))
         _verify(model, found)
-        _note_obstacles(found, granularity, scale)
+        if granularity == "block":
+            _require_places(found, scale)
         flops = None if example is None else count_flops(model, example)
         governed = tuple(gate for unit in found.units for gate in _gates(unit, granularity))
         blocks = tuple(
@@ -121,11 +123,14 @@ class Anatomy:
             [not block.droppable for block in self.blocks], dtype=torch.bool, device="cpu"
         )
 
-    @property
+    @cached_property
     def fixed(self) -> frozenset[int]:
         """Indices of the gates that can only be 1: nothing can put a gate on the block."""
-        units = enumerate(unit for unit, _, _ in self.governed)
-        return frozenset(index for index, unit in units if unit.obstacle)
+        return frozenset(
+            index
+            for index, (unit, _, branches) in enumerate(self.governed)
+            if _obstacle(unit, branches)
+        )
 
     @property
     def depth(self) -> list[int]:
@@ -180,18 +185,15 @@ def _verify(model: nn.Module, found: Survey) -> None:
             verify(unit, block, seen, larger)
 
 
-def _note_obstacles(found: Survey, granularity: Granularity, scale: Scale) -> None:
-    """Note the blocks of several branches that cannot have the gates that were asked for."""
+def _require_places(found: Survey, scale: Scale) -> None:
+    """Note where what a gate is to scale has no place: a whole change, or one of the branches."""
     for unit in found.units:
-        if unit.form != "block" or len(unit.branches) < 2 or unit.obstacle:
+        if unit.form != "block" or unit.obstacle or len(unit.branches) < 2:
             continue
-        starts = unit.shortcut is not None or unit.hollow
-        leaves = all(branch.exits for branch in unit.branches)
-        whole = granularity == "block" and scale == "block"
-        if whole and not starts:
+        if scale == "block" and unit.shortcut is None and not unit.hollow:
             remedy = "scale='branch' or granularity='branch' can gate it"
             unit.obstacle = f"{unit.masked or 'what it leaves is not known'}; {remedy}"
-        elif not whole and not leaves:
+        if scale == "branch" and any(branch.obstacle for branch in unit.branches):
             remedy = "granularity='block' with scale='block' can gate it"
             unit.obstacle = f"one of its branches leaves in no child; {remedy}"
 
@@ -210,7 +212,7 @@ def _record(
     transitions: Transitions,
     flops: Callable[[list[str]], float] | None,
 ) -> Block:
-    reason = unit.obstacle or _protection(branches, transitions)
+    reason = _obstacle(unit, branches) or _protection(branches, transitions)
     single = len(branches) < len(unit.branches)
     return Block(
         index=index,
@@ -223,6 +225,11 @@ def _record(
         masked="" if reason else _masked(unit, branches, single),
         use=use,
     )
+
+
+def _obstacle(unit: Unit, branches: tuple[Branch, ...]) -> str:
+    alone = len(branches) == len(unit.branches)
+    return unit.obstacle or ("" if alone else branches[0].obstacle)
 
 
 def _masked(unit: Unit, branches: tuple[Branch, ...], single: bool) -> str:

@@ -56,21 +56,36 @@ class _None(Exception):
 
 def exits(recording: Recording, block: Call, join: Join) -> tuple[Exit, ...]:
     """Return where the branch of an addition leaves; empty if that is in no child."""
+    walk = _Walk(recording, block, join)
     try:
-        found = _Walk(recording, block, join).back(join.branch)
+        found = walk.back(join.branch)
     except _None:
         return ()
-    return tuple(dict.fromkeys(found))
+    return () if walk.used_elsewhere() else tuple(dict.fromkeys(found))
 
 
 class _Walk:
     def __init__(self, recording: Recording, block: Call, join: Join) -> None:
         self.recording, self.block, self.join = recording, block, join
+        self.values: set[int] = set()
+        self.children: set[int] = set()
+        self.operations = {join.operation}
+
+    def used_elsewhere(self) -> bool:
+        """Return whether anything but the addition would see the gate, such as a loss."""
+        others = set(self.block.outputs) | self.recording.kept
+        for number in range(self.block.begin, len(self.recording.operations)):
+            operation = self.recording.operations[number]
+            inside = self.children & set(self.recording.calls[operation.call].stack)
+            if number not in self.operations and not inside:
+                others.update(operation.inputs)
+        return bool(self.values & others)
 
     def back(self, number: int) -> list[Exit]:
         """Return the exits that a value is proportional to."""
         if number not in self.join.between:
             raise _None
+        self.values.add(number)
         value = self.recording.values[number]
         child = self._child(value.call)
         if child is not None:
@@ -79,6 +94,7 @@ class _Walk:
             raise _None
         if value.operation is None:
             raise _None
+        self.operations.add(value.operation)
         return self._through(self.recording.operations[value.operation])
 
     def _child(self, call: int) -> Call | None:
@@ -90,9 +106,9 @@ class _Walk:
         return None
 
     def _exit(self, child: Call, number: int) -> Exit:
+        self.children.add(child.number)
         calls = [c for c in self.recording.calls_of(child.path) if self.block.number in c.stack]
-        inside = f"{self.block.path}." if self.block.path else ""
-        path = child.path.removeprefix(inside)
+        path = self.recording.name(child, self.block)
         return Exit(path, calls.index(child), child.outputs.index(number))
 
     def _through(self, operation: Operation) -> list[Exit]:

@@ -50,34 +50,66 @@ def find_joins(recording: Recording) -> list[Join]:
     projection), it is the one with more layers. It is found by where data comes from, never
     by a size.
     """
-    found = (_join(recording, number) for number in range(len(recording.operations)))
-    return [join for join in found if join is not None]
+    found: dict[int, Join] = {}
+    for number, operation in enumerate(recording.operations):
+        if (join := _join(recording, number, found)) is not None:
+            found[operation.outputs[-1]] = join
+    return list(found.values())
 
 
-def _join(recording: Recording, number: int) -> Join | None:
+def _join(recording: Recording, number: int, sums: dict[int, Join]) -> Join | None:
     operation = recording.operations[number]
     operands = _operands(recording, operation)
     if operands is None:
         return None
-    values = recording.values
-    first, second = operands
-    if _contains(values[second].ancestors, first):
-        shortcut, branch, origin, kind = first, second, first, "identity"
-    elif _contains(values[first].ancestors, second):
-        shortcut, branch, origin, kind = second, first, second, "identity"
-    else:
-        common = _latest(recording, values[first].ancestors & values[second].ancestors)
-        if common is None:
-            return None
-        origin = common
-        sides = sorted(operands, key=lambda side: _extent(recording, origin, side))
-        shortcut, branch = sides
-        kind = "projection" if _learned(recording, _between(recording, origin, shortcut)) else "resize"
+    near = {
+        output: join
+        for output, join in sums.items()
+        if recording.operations[join.operation].call == operation.call
+    }
+    shortcut, branch, origin, kind = _sides(recording, *operands, near)
+    if origin is None:
+        return None
     between = _between(recording, origin, branch)
     if not _learned(recording, between):
         return None
+    inner = _inside(recording, operation, origin, shortcut, branch, between)
+    if inner is not None:
+        return Join(number, shortcut, branch, inner[1], kind, inner[0])
     owner = _owner(recording, {*between, *_between(recording, origin, shortcut)}, operation)
     return Join(number, shortcut, branch, frozenset(between), kind, owner)
+
+
+def _sides(
+    recording: Recording, first: int, second: int, sums: dict[int, Join]
+) -> tuple[int, int, int | None, ShortcutKind]:
+    """Return shortcut and branch of an addition, where they part, and the kind of shortcut."""
+    values = recording.values
+    found = [
+        (origin, shortcut, branch, kind)
+        for shortcut, branch in ((first, second), (second, first))
+        for origin, kind in _stream(shortcut, sums)
+        if _contains(values[branch].ancestors, origin)
+    ]
+    if found:
+        origin, shortcut, branch, kind = max(found)
+        return shortcut, branch, origin, kind
+    origin = _latest(recording, values[first].ancestors & values[second].ancestors)
+    if origin is None:
+        return first, second, None, "identity"
+    shortcut, branch = sorted((first, second), key=lambda side: _extent(recording, origin, side))
+    learned = _learned(recording, _between(recording, origin, shortcut))
+    return shortcut, branch, origin, "projection" if learned else "resize"
+
+
+def _stream(number: int, sums: dict[int, Join]) -> Iterator[tuple[int, ShortcutKind]]:
+    """Yield a value, and what it was before branches were added: x of x + a(x), for + b(x)."""
+    kind: ShortcutKind = "identity"
+    yield number, kind
+    while number in sums:
+        kind = sums[number].kind if kind == "identity" else kind
+        number = sums[number].shortcut
+        yield number, kind
 
 
 def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | None:
@@ -96,6 +128,8 @@ def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | N
     if not all(value.live and value.floating for value in values):
         return None
     shape = recording.values[operation.outputs[0]].shape
+    if not shape:  # terms of a loss
+        return None
     same = values[0].shape == shape and (
         values[1].shape == shape or operation.function in PRODUCTS
     )
@@ -145,6 +179,32 @@ def _extent(recording: Recording, origin: int, side: int) -> tuple[int, int]:
     """Return how much happens on one side of an addition; more does on the branch."""
     numbers = _between(recording, origin, side)
     return sum(uses_parameters(recording, number) for number in numbers), len(numbers)
+
+
+def _inside(
+    recording: Recording,
+    operation: Operation,
+    origin: int,
+    shortcut: int,
+    branch: int,
+    between: set[int],
+) -> tuple[Call, frozenset[int]] | None:
+    """Return the innermost call in which a branch leads from its origin to its addition.
+
+    What a block is given beside its stream may have been computed from the stream as well,
+    outside (a context, a table of positions): that is not on its branch.
+    """
+    for call in map(recording.calls.__getitem__, reversed(recording.calls[operation.call].stack)):
+        reached = {origin}
+        for other in recording.operations[call.begin :]:
+            if other is operation:
+                break
+            if reached & set(other.inputs):
+                reached |= set(other.outputs)
+        found = frozenset(between & reached)
+        if branch in found and shortcut in reached and _learned(recording, set(found)):
+            return call, found
+    return None
 
 
 def _owner(recording: Recording, numbers: set[int], operation: Operation) -> Call:

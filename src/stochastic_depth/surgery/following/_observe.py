@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ..._errors import Unsupported
 from ._example import Inputs, candidates, with_one_more
@@ -139,7 +140,7 @@ def _watched(model: nn.Module, calls: dict[str, list[Seen]]) -> Iterator[None]:
 
 def copied(tree: Any) -> Any:
     """Return arguments whose tensors later layers cannot change, cut off from their graph."""
-    with torch.no_grad():
+    with torch.no_grad(), _disable_current_modes():  # no operations of the model's
         return pytree.tree_map_only(Tensor, torch.clone, tree)
 
 

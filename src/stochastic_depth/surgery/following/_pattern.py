@@ -1,6 +1,7 @@
 """The arguments of a block's call: which tensor is which, however they were passed."""
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -50,7 +51,14 @@ class Arguments:
     def opaque(self) -> bool:
         """Whether there is an object among them that the block might change."""
         plain = (Tensor, *PLAIN, *NUMBERS)
-        return not all(isinstance(leaf, plain) or _constant(leaf) for leaf in self.leaves)
+        leaves = all(isinstance(leaf, plain) or _constant(leaf) for leaf in self.leaves)
+        return not leaves or bool(self.containers)
+
+    @property
+    def containers(self) -> list[Any]:
+        """The lists and dictionaries among them."""
+        args, kwargs = self.given or ((), {})
+        return [found for value in (*args, *kwargs.values()) for found in _containers(value)]
 
     @property
     def paths(self) -> list[str]:
@@ -81,6 +89,14 @@ def positional(kind: type[nn.Module], count: int) -> tuple[str, ...]:
     names = [parameter.name for parameter in parameters if parameter.kind in plain]
     names += [f"*{position}" for position in range(count - len(names))]
     return tuple(names[:count])
+
+
+def _containers(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | dict | set):
+        yield value
+    entries = value.values() if isinstance(value, dict) else value
+    for entry in entries if isinstance(value, list | dict | tuple) else ():
+        yield from _containers(entry)
 
 
 def _kind(leaf: Any) -> Any:

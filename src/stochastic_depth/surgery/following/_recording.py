@@ -5,7 +5,7 @@ however it was written, and where control flow, contexts and in-place calls have
 happened. Nothing is ever executed from a recording but the few operations of a shortcut.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,11 +127,26 @@ class Recording:
     operations: list[Operation] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     overwritten: set[int] = field(default_factory=set)
+    kept: set[int] = field(default_factory=set)
+    names: dict[str, list[str]] = field(default_factory=dict)
     stopped: str = ""
 
     def calls_of(self, path: str) -> list[Call]:
         """Return the calls of the module at `path`, in order."""
         return [call for call in self.calls if call.path == path]
+
+    def name(self, child: Call, block: Call) -> str:
+        """Return the path of a child in a block; one that blocks share has a path in each."""
+        inside = f"{block.path}." if block.path else ""
+        names = self.names.get(child.path, [child.path])
+        return next((n for n in names if n.startswith(inside)), child.path).removeprefix(inside)
+
+    def source(self, number: int, passing: Collection[Any]) -> int:
+        """Return the call in which a value was made, but for operations that pass it on."""
+        value = self.values[number]
+        while value.operation is not None and self.operations[value.operation].function in passing:
+            value = self.values[self.operations[value.operation].inputs[0]]
+        return value.call
 
     def within(self, number: int, call: Call) -> bool:
         """Return whether call `number` is `call` or happened inside of it."""
@@ -174,7 +189,10 @@ class Recorder(TorchDispatchMode):
         made = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
         made = [tensor for tensor in made if _key(tensor) not in keys]
         number = len(record.operations)
-        outputs = tuple(self._made(tensor, number, inputs) for tensor in [*made, *written])
+        outputs = (
+            *(self._made_or_same(tensor, number, recorded, inputs) for tensor in made),
+            *(self._made(tensor, number, inputs) for tensor in written),
+        )
         for tensor in written:
             self._overwrite(tensor, number, inputs)
         dead = [record.values[i] for i in inputs if not record.values[i].live]
@@ -184,6 +202,17 @@ class Recorder(TorchDispatchMode):
                 bool(written), frozenset().union(*(value.parameters for value in dead)),
             )
         )  # fmt: skip
+
+    def _made_or_same(
+        self, tensor: Tensor, operation: int, recorded: Any, inputs: tuple[int, ...]
+    ) -> int:
+        """Number what an operation returns; another name for one of its inputs is no new value.
+
+        `x.detach()` shows the memory of x: had it a number of its own, whatever is done with x
+        later would seem to be done with the detached tensor.
+        """
+        known = self._numbers.get(_key(tensor))
+        return known if known in inputs else self._made(tensor, operation, inputs)
 
     def _made(self, tensor: Tensor, operation: int | None, inputs: Iterable[int]) -> int:
         """Number the value that an operation has put into `tensor`."""
@@ -266,6 +295,13 @@ class Recorder(TorchDispatchMode):
         call.end = len(self.recording.operations)
         self._open.pop()
 
+    def keep(self, module: nn.Module) -> None:
+        """Note which values a module holds as plain attributes after a call."""
+        plain = [value for name, value in vars(module).items() if name not in _OWN]
+        for leaf in pytree.tree_leaves(plain):
+            if isinstance(leaf, Tensor) and _key(leaf) in self._numbers:
+                self.recording.kept.add(self._numbers[_key(leaf)])
+
     def _linked(self, call: Call, output: Any) -> Any:
         """Record an output; what a module made out of sight depends on what it was given."""
         live = [i for i in call.inputs if self.recording.values[i].live]
@@ -274,6 +310,9 @@ class Recorder(TorchDispatchMode):
                 if not self.recording.values[self._number(tensor)].live:
                     self._made(tensor, None, live)
         return self._recorded(output)
+
+
+_OWN = frozenset(vars(nn.Module()))
 
 
 class _Stop(Exception):
@@ -289,6 +328,9 @@ def record(model: nn.Module, run: Any, named: Mapping[str, Tensor]) -> Recording
         named: parameters and buffers that it runs with, by name.
     """
     recorder = Recorder(named)
+    paths = {id(module): path for path, module in model.named_modules()}
+    for name, module in model.named_modules(remove_duplicate=False):
+        recorder.recording.names.setdefault(paths[id(module)], []).append(name)
     with ExitStack() as stack:
         for path, module in model.named_modules():
             stack.enter_context(_listening(recorder, path, module))
@@ -311,6 +353,7 @@ def _listening(recorder: Recorder, path: str, module: nn.Module) -> Iterator[Non
         recorder.begin(path, args, kwargs)
 
     def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        recorder.keep(module)
         recorder.end(output)
 
     def copied(module: nn.Module, args: Any, output: Any) -> Any:

@@ -157,7 +157,9 @@ def _filled(tree: Any, block: nn.Module, slots: list[Any]) -> Any:
     return pytree.tree_map(fill, tree)
 
 
-def derive(recording: Recording, call: Call, joins: list[Join], output: Any) -> Shortcut:
+def derive(
+    recording: Recording, call: Call, joins: list[Join], output: Any, *, trusting: bool = True
+) -> Shortcut:
     """Derive what a call of a block returns without its branches.
 
     Args:
@@ -165,11 +167,14 @@ def derive(recording: Recording, call: Call, joins: list[Join], output: Any) -> 
         call: of the block.
         joins: the additions of its branches.
         output: what it returned, with `Ref` for tensors.
+        trusting: whether what comes out of a ReLU is not negative, whatever the gates.
 
     Raises:
         NotDerivable: something it returns is made by a branch, or cannot be made again.
     """
-    return _Deriver(recording, call, joins).shortcut(output)
+    deriver = _Deriver(recording, call, joins)
+    deriver.trusting = trusting
+    return deriver.shortcut(output)
 
 
 class _Deriver:
@@ -183,6 +188,7 @@ class _Deriver:
         self.count = len(leaves)
         self.steps: list[Step] = []
         self.positive = False
+        self.trusting = True
 
     def shortcut(self, output: Any) -> Shortcut:
         tree = pytree.tree_map(self._leaf, output)
@@ -264,8 +270,7 @@ class _Deriver:
             operation.writes and given & set(operation.inputs[:1])
             for operation in self.recording.operations[first:last]
         )
-        inside = f"{self.call.path}." if self.call.path else ""
-        path = child.path.removeprefix(inside)
+        path = self.recording.name(child, self.call)
         return self._step(Step(path, None, args, kwargs, outputs.index(number), writes))
 
     def _operation(self, operation: Operation, number: int) -> Slot:
@@ -282,7 +287,7 @@ class _Deriver:
         return self._repeats_relu(first) and all(other.function in PASSES_SIGN for other in rest)
 
     def _repeats_relu(self, operation: Operation) -> bool:
-        repeats = operation.function in RELU and self._not_negative(operation.inputs[0])
+        repeats = self.trusting and operation.function in RELU and self._not_negative(operation.inputs[0])
         self.positive |= repeats
         return repeats
 

@@ -2,19 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import nn
 from torch.utils import _pytree as pytree
 
 from ...blocks import Residual
-from .._frame import Role
+from .._frame import Role, Stub
 from ._exits import Exit, exits
+from ._gathering import Part, entering
 from ._joins import ADDITIONS, Join, ShortcutKind, find_joins
 from ._observe import Observation, Seen, observe
 from ._recording import Call, Recording, Ref
-from ._shortcut import NotDerivable, Shortcut, derive
+from ._shortcut import PASSES_SIGN, NotDerivable, Shortcut, derive
 from ._sites import sites
 from ._stand_in import stand_in
 
@@ -34,6 +35,7 @@ class Branch:
         sites: names of the block's drop sites on it.
         roles: what its children do in it, by path and number of the call.
         spared: whether its children may be left out while other branches run.
+        obstacle: why it can have no gate of its own beside others of its block.
     """
 
     label: str
@@ -43,6 +45,7 @@ class Branch:
     sites: tuple[str, ...] = ()
     roles: dict[tuple[str, int], Role] = field(default_factory=dict, repr=False)
     spared: bool = False
+    obstacle: str = ""
 
 
 @dataclass(eq=False)
@@ -186,7 +189,9 @@ class _Survey:
         self.model, self.observation, self.own = model, observation, own
         self.recording: Recording = observation.recording
         self.others: list[Other] = []
-        self.modules = dict(model.named_modules())
+        self.joins: list[Join] = []
+        self.modules = dict(model.named_modules(remove_duplicate=False))
+        self.paths = {id(module): path for path, module in model.named_modules()}
         self.kinds = {path: type(module).__name__ for path, module in self.modules.items()}
         self.sites = {
             f"{path}.{name}" if path else name: path
@@ -197,13 +202,15 @@ class _Survey:
     def result(self) -> Survey:
         """Return the survey."""
         joins = [join for join in find_joins(self.recording) if not self._inside_own(join)]
+        self.joins = joins
         marked = [join for join in joins if self._marked(join)]
         if marked or self.own:
             self._leave_out([j for j in joins if j not in marked], marked)
             joins = self._outermost(marked)
         else:
-            joins = self._with_shortcut(joins)
+            joins = self._without_inner(self._with_shortcut(joins))
         units = [*self._called(self.own.values()), *self._units(joins)]
+        self._keep_relus(units)
         self._name_sites(units)
         self._note_stop()
         units.sort(key=self._order)
@@ -236,7 +243,14 @@ class _Survey:
         return any(getattr(module, name, None) is None for name in sites(module))
 
     def _sites_of(self, join: Join) -> tuple[str, ...]:
-        calls = {self.recording.values[number].call for number in join.between}
+        nearer = (
+            other.between
+            for other in self.joins
+            if other is not join
+            and self.recording.operations[other.operation].outputs[-1] in join.between
+        )
+        behind = join.between.difference(*nearer)
+        calls = {self.recording.values[number].call for number in behind}
         around = {n for call in calls for n in self.recording.calls[call].stack}
         paths = (self.recording.calls[number].path for number in sorted(around))
         return tuple(dict.fromkeys(path for path in paths if path in self.sites))
@@ -249,6 +263,19 @@ class _Survey:
             if not any(
                 self.recording.operations[join.operation].outputs[-1] in other.between
                 and other.owner.number in join.owner.stack
+                for other in joins
+                if other is not join
+            )
+        ]
+
+    def _without_inner(self, joins: list[Join]) -> list[Join]:
+        """Leave out additions on a branch that the same forward adds: they go with it."""
+        return [
+            join
+            for join in joins
+            if not any(
+                self.recording.operations[join.operation].outputs[-1] in other.between
+                and (other.owner, self._call_of(other)) == (join.owner, self._call_of(join))
                 for other in joins
                 if other is not join
             )
@@ -301,7 +328,11 @@ class _Survey:
                 for path in parts:  # such as BertAttention and BertLayer: steps of one block
                     groups[outer] = groups.pop(path) + groups[outer]
                 groups[outer].sort(key=lambda join: join.operation)
-            elif not self._loops(outer, groups[outer], groups):
+            elif looped := self._looped(outer, groups[outer], groups):
+                if len(looped) < len(groups[outer]):
+                    self._other(outer, "an addition of it goes around blocks")
+                groups[outer] = looped
+            else:
                 del groups[outer]
                 self._other(outer, "it contains blocks")
         return groups
@@ -315,22 +346,29 @@ class _Survey:
     def _is_part(inner: str, outer: str) -> bool:
         return inner != outer and (outer == "" or inner.startswith(f"{outer}."))
 
-    def _loops(self, path: str, joins: list[Join], groups: dict[str, list[Join]]) -> bool:
-        """Return whether a module adds, one by one, what the members of a list return."""
-        members = [self._member(join) for join in joins]
-        if len(joins) < 2 or not all(members):
-            return False
-        kinds = {self.kinds[f"{path}.{e.path}" if path else e.path] for e in members if e}
+    def _looped(
+        self, path: str, joins: list[Join], groups: dict[str, list[Join]]
+    ) -> list[Join]:
+        """Return the additions, two at least, of what the members of a list return."""
+        inside = f"{path}." if path else ""
+        members = {join: f"{inside}{exit.path}" for join in joins if (exit := self._member(join))}
+        within = {p for p in groups if p != path}
+        free = {
+            join: whole
+            for join, whole in members.items()
+            if not any(p == whole or self._is_part(p, whole) for p in within)
+        }
         owners = [p for p in groups if self.kinds[p] == self.kinds[path]]
-        return len(owners) == 1 or len(kinds) == 1
+        one = len(owners) == 1 or len({self.kinds[whole] for whole in free.values()}) == 1
+        return list(free) if len(free) > 1 and one else []
 
     def _member(self, join: Join) -> Exit | None:
         found = exits(self.recording, join.owner, join)
         return found[0] if len(found) == 1 and _has_list(found[0].path) else None
 
     def _of_group(self, path: str, joins: list[Join]) -> Iterator[Unit]:
-        if self._loops(path, joins, self._grouped(joins)):
-            yield from self._members(path, joins)
+        if looped := self._looped(path, joins, self._grouped(joins)):
+            yield from self._members(path, looped)
             return
         calls = self.recording.calls_of(path)
         first = [join for join in joins if join.owner.number >= calls[0].number]
@@ -359,7 +397,9 @@ class _Survey:
     def _block(self, path: str, calls: list[Call], joins: tuple[Join, ...]) -> Unit:
         call = calls[0]
         unit = Unit(path, self.kinds[path], "block", call=call, joins=joins)
-        unit.branches = tuple(self._branch(number, call, j) for number, j in enumerate(joins))
+        unit.branches = tuple(
+            self._branch(number, call, _alone(join, joins)) for number, join in enumerate(joins)
+        )
         unit.places = self._places(call, joins)
         unit.uses = self._uses(calls)
         unit.writes = bool(self._written(call) & set(call.inputs))
@@ -373,6 +413,27 @@ class _Survey:
         except NotDerivable as reason:
             unit.masked = str(reason)
         return unit
+
+    def _keep_relus(self, units: list[Unit]) -> None:
+        """Keep a ReLU that repeats another, if gates could make what lies between negative.
+
+        S + d (B - S) may be negative where S and B are not.
+        """
+        at_exits = {
+            unit.path: len(unit.branches) == 1 and bool(unit.exits)
+            for unit in units
+            if unit.form == "block"
+        }
+        for unit in units:
+            shortcut, call = unit.shortcut, unit.call
+            if call is None or shortcut is None or not shortcut.positive:
+                continue
+            source = self.recording.source(call.inputs[0], PASSES_SIGN)
+            around = [self.recording.calls[number].path for number in self.recording.calls[source].stack]
+            if not all(at_exits.get(path, True) for path in around):
+                unit.shortcut = derive(
+                    self.recording, call, list(unit.joins), call.output, trusting=False
+                )
 
     def _uses(self, calls: list[Call]) -> int:
         """Return how many calls of a module follow from one another: each has its own gate."""
@@ -415,38 +476,39 @@ class _Survey:
 
     def _roles(self, index: int, block: Call, join: Join, branch: Branch) -> dict[Any, Role]:
         """Return what the children on a branch do in it."""
-        roles = {}
+        parts: dict[int, Part] = {}
         for path in branch.modules:
-            whole = f"{block.path}.{path}" if block.path else path
-            calls = self.recording.calls_of(whole)
+            module = self.modules[f"{block.path}.{path}" if block.path else path]
+            calls = self.recording.calls_of(self.paths[id(module)])
             inside = [call for call in calls if block.number in call.stack]
             for nth, call in enumerate(inside):
                 if not join.between & set(call.outputs):
                     continue
                 leaf = next((e.leaf for e in branch.exits if (e.path, e.nth) == (path, nth)), None)
-                pair = self._pair(whole, calls.index(call))
-                stub = stand_in(pair) if pair else None
-                enters, shields = self._enters(call, join, pair), self._shields(call, join)
-                roles[path, nth] = Role(index, leaf, stub, enters, shields)
-        return roles
+                pair = self._pair(call.path, calls.index(call))
+                parts[call.number] = Part(path, nth, call, leaf, pair)
+        gathered = entering(self.recording, block, join, parts)
+        return {
+            (part.path, part.nth): Role(
+                index,
+                part.leaf,
+                self._stub(part),
+                gathered and gathered[number],
+                self._shields(part.call, join),
+            )
+            for number, part in parts.items()
+        }
+
+    def _stub(self, part: Part) -> Stub | None:
+        """Return what stands for a child; a copy, where the block would change it in place."""
+        stub = stand_in(part.pair) if part.pair else None
+        changed = bool(set(part.call.outputs) & self.recording.overwritten)
+        return replace(stub, fresh=True) if stub is not None and changed else stub
 
     def _pair(self, path: str, nth: int) -> list[Seen]:
         """Return a call of a module at both batch sizes, if there are two."""
         seen = [calls.get(path, []) for calls in (self.observation.calls, self.observation.larger)]
         return [calls[nth] for calls in seen] if all(len(calls) > nth for calls in seen) else []
-
-    def _enters(self, call: Call, join: Join, pair: list[Seen]) -> tuple[bool, ...] | None:
-        leaves = pytree.tree_leaves((call.args, call.kwargs))
-        if not pair:
-            return None
-        sizes = [pytree.tree_leaves((seen.args, seen.kwargs)) for seen in pair]
-        return tuple(
-            isinstance(leaf, Ref)
-            and leaf.value not in join.between
-            and a.ndim > 0
-            and len(a) != len(b)
-            for leaf, a, b in zip(leaves, *sizes, strict=True)
-        )
 
     def _shields(self, call: Call, join: Join) -> tuple[bool, ...]:
         leaves = pytree.tree_leaves((call.args, call.kwargs))
@@ -474,7 +536,7 @@ class _Survey:
             ]:
                 child = self.recording.calls[inner]
                 if not child.begin <= join.operation < child.end:
-                    paths[_relative(child.path, block.path)] = None
+                    paths[self.recording.name(child, block)] = None
                     break
         return list(paths)
 
@@ -525,6 +587,12 @@ class _Survey:
                 self.recording.stopped,
                 "it is a lazy layer: what follows it was not seen; run the model once first",
             )
+
+
+def _alone(join: Join, joins: tuple[Join, ...]) -> Join:
+    """Return a join with what is on its branch alone: a norm of two branches runs for either."""
+    shared = frozenset().union(*(other.between for other in joins if other is not join))
+    return replace(join, between=join.between - shared)
 
 
 def _relative(path: str, outer: str) -> str:

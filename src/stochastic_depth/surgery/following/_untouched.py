@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 CONTAINERS = (dict, list, set)
 
@@ -16,25 +16,45 @@ CONTAINERS = (dict, list, set)
 def untouched(model: nn.Module) -> Iterator[None]:
     """Give everything back as it was: attributes, modes, buffers and random generators.
 
-    Buffers keep their memory; what a forward writes into them is undone.
+    What a forward writes into buffers goes to copies of them.
     """
-    attributes = [(module, _copied(vars(module))) for module in model.modules()]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    with (
+        same_attributes(model),
+        borrowed_buffers(model),
+        isolated_rng(model),
+        warnings.catch_warnings(action="ignore"),
+    ):
+        yield
+
+
+@contextmanager
+def borrowed_buffers(model: nn.Module) -> Iterator[None]:
+    """Let what runs meanwhile write into copies of the buffers.
+
+    Not written back: a buffer that a graph has saved must keep its version.
+    """
+    lazy = nn.parameter.UninitializedTensorMixin
+    own = [(module, dict(module._buffers)) for module in model.modules() if module._buffers]
+    for module, buffers in own:
+        for name, buffer in buffers.items():
+            if buffer is not None and not isinstance(buffer, lazy):
+                module._buffers[name] = buffer.detach().clone()
     try:
-        with isolated_rng(model), warnings.catch_warnings(action="ignore"):
-            yield
+        yield
+    finally:
+        for module, buffers in own:
+            module._buffers.update(buffers)
+
+
+@contextmanager
+def same_attributes(model: nn.Module) -> Iterator[None]:
+    """Give the attributes of all modules back as they were."""
+    attributes = [(module, _copied(vars(module))) for module in model.modules()]
+    try:
+        yield
     finally:
         for module, before in attributes:
             _restore(vars(module), before)
-        with torch.no_grad():
-            for buffer, before in buffers:
-                # A buffer that nobody changed keeps its version, for graphs that saved it.
-                if buffer.device.type != "meta" and not _same(buffer, before):
-                    buffer.copy_(before)
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _copied(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -28,6 +27,8 @@ from ._units import Unit
 
 NOT_FIRST = "its samples are not the first dimension"
 ONE_SIZE = "the example runs at one batch size only, so that its samples cannot be told"
+NO_EXIT = "its branch leaves in no child, where a gate of its own could be put"
+FROZEN = "its shortcut depends on a number that may change"
 OPAQUE = "it is given an object that it may change for others, such as a cache"
 
 
@@ -80,12 +81,21 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
             if fault := _fault(unit, block, kind, arguments, known, weights):
                 unit.shortcut, unit.masked = None, fault
                 break
-    if unit.form == "block" and unit.masked not in ("", PRODUCT) and unit.spared:
+        else:
+            with other_numbers(block):
+                other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
+                if _fault(unit, block, kind, other, known, weights):
+                    unit.shortcut, unit.masked = None, FROZEN
+    again = unit.masked not in ("", PRODUCT) and not known.masked  # its forward runs twice
+    if unit.form == "block" and again and unit.spared:
         reason, unit.masked, unit.hollow = unit.masked, "", True
         if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
             unit.masked, unit.hollow = reason, False
     if unit.shortcut is None and unit.form == "block" and not (_every_exit(unit) or unit.hollow):
         unit.obstacle = unit.obstacle or unit.masked
+    for branch in unit.branches:
+        if not branch.exits and unit.form == "block":
+            branch.obstacle = NO_EXIT
     known.rows = _row_fault(unit, block, kind, sizes, known, weights)
     unit.rows = known.rows
     unit.patterns[sizes[0].pattern] = known
@@ -154,6 +164,42 @@ def spares(unit: Unit, block: nn.Module) -> Iterator[nn.Parameter]:
 
 
 # What a dropped block leaves
+
+
+@contextmanager
+def other_numbers(block: nn.Module) -> Iterator[None]:
+    """Change the numbers that a block computes with, for a while.
+
+    A shortcut that was derived from a recording has the numbers of the recording.
+    """
+    changed = [
+        (holder, name, value)
+        for module in block.modules()
+        for holder, name, value in _numbers(vars(module))
+    ]
+    try:
+        for holder, name, value in changed:
+            holder[name] = _other(value)
+        yield
+    finally:
+        for holder, name, value in reversed(changed):
+            holder[name] = value
+
+
+def _numbers(holder: Any, depth: int = 3) -> Iterator[tuple[Any, Any, float]]:
+    entries = list(holder.items() if isinstance(holder, dict) else enumerate(holder))
+    for name, value in entries:
+        if isinstance(value, float):
+            yield holder, name, value
+        elif isinstance(value, dict | list) and depth:
+            yield from _numbers(value, depth - 1)
+        elif depth and not isinstance(value, nn.Module | Tensor | type) and hasattr(value, "__dict__"):
+            if isinstance(vars(value), dict):
+                yield from _numbers(vars(value), depth - 1)
+
+
+def _other(value: Any) -> Any:
+    return value * 0.9 if isinstance(value, float) else value
 
 
 def _fault(
@@ -324,21 +370,30 @@ def _kept(
     held = _held(block)
     with untouched(block), in_mode(block, True):
         try:
-            args, kwargs = arguments.call(copied(arguments.leaves))
-            contents = _contents(args, kwargs)
-            _reparametrised(block, weights, lambda: _forward(kind)(block, *args, **kwargs))
-            changed = _contents(args, kwargs) != contents
+            given = arguments.call(copied(arguments.leaves))
+            contents = _contents(given)
+            holding = _reparametrised(block, weights, lambda: _held_after(block, kind, given))
+            changed = _contents(given) != contents
         except Exception as error:  # as above
             return f"in training mode it fails on the example ({_brief(error)})"
-        new = {name for name, marks in _held(block).items() if marks - held.get(name, set())}
+    new = {name for name, marks in holding.items() if marks - held.get(name, set())}
     if new:
         return f"it keeps a tensor with a gradient for others: {', '.join(sorted(new))}"
     changed = changed or [_marks(leaf) for leaf in arguments.leaves] != before
-    unit.harmless |= set() if changed else {type(leaf) for leaf in arguments.leaves}
+    if not changed:
+        unit.harmless |= {type(leaf) for leaf in (*arguments.leaves, *arguments.containers)}
     return OPAQUE if changed else ""
 
 
-def _contents(*given: Any) -> Any:
+def _held_after(block: nn.Module, kind: type[nn.Module], given: Any) -> dict[str, set[int]]:
+    args, kwargs = given
+    output = _forward(kind)(block, *args, **kwargs)
+    found = _held(block)
+    del output  # until here: another tensor could have its identity
+    return found
+
+
+def _contents(given: Any) -> Any:
     """Return what tells whether something was put into a container, or taken out of it."""
     leaves, form = pytree.tree_flatten(given)
     return form, [id(leaf) for leaf in leaves]
@@ -377,7 +432,7 @@ def _marks(value: Any, depth: int = 4) -> Any:
 def _harmless(unit: Unit, arguments: Arguments) -> bool:
     return all(
         type(leaf) in unit.harmless or isinstance(leaf, Tensor | int | float | str | type(None))
-        for leaf in arguments.leaves
+        for leaf in (*arguments.leaves, *arguments.containers)
     )
 
 
@@ -512,8 +567,7 @@ def _forward(kind: type[nn.Module]) -> Callable[..., Any]:
 def _without_branches(unit: Unit, block: nn.Module) -> Iterator[None]:
     """Force the branches of a block to zero where they leave, or else where they are added."""
     if not _every_exit(unit):
-        cut = _Cut(unit)
-        with cut, _CutAbove(cut):
+        with _Cut(unit):
             yield
         return
     with ExitStack() as stack:
@@ -538,35 +592,6 @@ def _zeroing(leaves: dict[int, int]) -> Callable[..., Any]:
     return zero
 
 
-class _CutAbove(TorchFunctionMode):
-    """Does the same where autograd sees it, so that no gradient goes into a branch."""
-
-    def __init__(self, cut: "_Cut") -> None:
-        super().__init__()
-        self.cut = cut
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        branch = self.cut.places.get(self.cut.count + 1)
-        adds = getattr(func, "__name__", "") in SPELLINGS and len(args) > 1
-        if adds and branch is not None and _alike_sums(args):
-            first, second, *others = args
-            if branch == 0 and func.__name__ in IN_PLACE:
-                first.mul_(0)
-            elif branch == 0:
-                first = torch.zeros_like(first)
-            else:
-                second = torch.zeros_like(second)
-            args = (first, second, *others)
-        return func(*args, **(kwargs or {}))
-
-
-SPELLINGS = {
-    "add", "add_", "__add__", "__radd__", "__iadd__", "sub", "sub_", "__sub__", "__isub__",
-    "subtract", "subtract_",
-}  # fmt: skip
-IN_PLACE = {"add_", "__iadd__", "sub_", "__isub__", "subtract_"}
-
-
 class _Cut(TorchDispatchMode):
     """Leaves the branches out where they are added, counting additions."""
 
@@ -581,6 +606,8 @@ class _Cut(TorchDispatchMode):
             if (branch := self.places.get(self.count)) is not None:
                 zeroed = list(args)
                 zeroed[branch] = torch.zeros_like(args[branch])
+                if args[branch].requires_grad:  # this is below autograd, whose graph stays
+                    args[branch].register_hook(torch.zeros_like)
                 if branch == 0 and func._schema.is_mutable:
                     return args[0].mul_(0).add_(args[1])
                 args = tuple(zeroed)
@@ -589,12 +616,11 @@ class _Cut(TorchDispatchMode):
 
 def is_sum(func: Any, args: Sequence[Any]) -> bool:
     """Return whether an operation adds two tensors of real numbers of one shape."""
-    return func in ADDITIONS and _alike_sums(args)
-
-
-def _alike_sums(args: Sequence[Any]) -> bool:
-    tensors = all(isinstance(arg, Tensor) and arg.is_floating_point() for arg in args[:2])
-    return tensors and args[0].shape == args[1].shape
+    return (
+        func in ADDITIONS
+        and all(isinstance(arg, Tensor) and arg.is_floating_point() for arg in args[:2])
+        and args[0].shape == args[1].shape
+    )
 
 
 def _redrawn(block: nn.Module) -> dict[str, Tensor]:

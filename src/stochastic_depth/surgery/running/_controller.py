@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from torch import Tensor, distributed
+import torch
+from torch import Tensor, distributed, nn
 from torch.utils import _pytree as pytree
 
 from ..._checks import fail, one_of
@@ -144,7 +145,8 @@ class Controller:
         if training:
             self.memory.note(x, unit, running, call)
         lowered = running.lowered(x)
-        return [lowered[index] for index in mine]
+        fixed = self.anatomy.fixed  # masked gates are tensors, and these have no place for one
+        return [1.0 if index in fixed else lowered[index] for index in mine]
 
     def _running(self, unit: int, uses: int, x: Tensor | None) -> tuple[Pass | None, int]:
         """Return the pass that a block runs in, and which call of it this is."""

@@ -1,7 +1,7 @@
 """Run a foreign block under a gate: its own forward, or what a dropped one leaves."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from ..._errors import Unsupported
 from ...blocks import Gate, Rows, replace_rows, take_rows, with_zero_grads
 from ...blocks._gate import per_sample
-from ..following import Arguments, Known, Unit, learn, spares
+from ..following import Arguments, Known, Unit, borrowed_buffers, learn, same_attributes, spares
 from .._frame import Frame, dense, on_leaf, scaled, shielded
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ class Execution:
 
     def _beside(self, leaves: list[Any]) -> Any:
         """Return S(x) where the block itself runs as well, and moves its own statistics."""
-        with borrowed_buffers(self.block):
+        with borrowed_buffers(self.block), ExitStack() as stack:
+            if self.unit.hollow:  # its forward runs for S, too
+                stack.enter_context(same_attributes(self.block))
             return self._left(leaves)
 
     # A block that runs
@@ -147,7 +149,7 @@ class Execution:
         return self._merged(left, self._native(self._shielded(gate)), gate)
 
     def _shielded(self, gate: Gate) -> list[Any]:
-        if not isinstance(gate, Tensor) or self.unit.writes:
+        if not isinstance(gate, Tensor) or self.unit.writes or self.arguments.containers:
             return self._leaves()
         every = [True] * len(self._leaves())
         leaves: list[Any] = shielded(self._leaves(), gate, every, self.known.batched)
@@ -161,14 +163,15 @@ class Execution:
 
     def _framed(self, leaves: list[Any], gates: list[Gate], *, skip: bool = True) -> Any:
         """Run the block's own forward with gates where its branches leave."""
-        if not all(branch.exits for branch in self.unit.branches):
+        gated = [branch for branch, gate in zip(self.unit.branches, gates, strict=True) if not _open(gate)]
+        if not all(branch.exits for branch in gated):
             raise self._refusal("one of its branches leaves in no child")
         may = skip and not self.must_run
         frame = Frame(self.seat.index, gates, [may and branch.spared for branch in self.unit.branches])
         frame.size = _size(leaves)
         with self.controller.within(frame):
             output = self._native(leaves)
-        if len(set(frame.left)) < len(gates):
+        if len(set(frame.left)) < len(gated):
             return self._around(leaves, gates)
         return output
 
@@ -200,7 +203,7 @@ class Execution:
                 return self._on_rows(self._rows(leaves, gate, stream, rows), gate)
 
             return self._structured(replace_rows(leaves[stream], gate.index, run))
-        left = self._left(leaves)
+        left = self._beside(leaves) if self.unit.hollow else self._left(leaves)
         output = self._on_rows(self._rows(leaves, gate), gate)
         first, form = pytree.tree_flatten(left)
         second = pytree.tree_leaves(output)
@@ -284,23 +287,6 @@ class Execution:
         return Unsupported(f"The gate of {name} must be 1 in this call, because {reason}.")
 
 
-@contextmanager
-def borrowed_buffers(block: nn.Module) -> Iterator[None]:
-    """Let what runs meanwhile write into copies of the buffers of a block."""
-    if not block.training:
-        yield
-        return
-    own = [(module, dict(module._buffers)) for module in block.modules() if module._buffers]
-    for module, buffers in own:
-        for name, buffer in buffers.items():
-            module._buffers[name] = None if buffer is None else buffer.clone()
-    try:
-        yield
-    finally:
-        for module, buffers in own:
-            module._buffers.update(buffers)
-
-
 def merged(left: Any, output: Any, gate: Gate) -> Any:
     """Return S + d (B - S), leaf by leaf; what only the branches make stays as it is."""
     first, form = pytree.tree_flatten(left)
@@ -320,6 +306,8 @@ def _between(s: Any, b: Any, gate: Gate) -> Any:
             return torch.lerp(s.float(), b.float(), gate).to(b.dtype)
         return torch.lerp(s.to(b.dtype), b, gate)
     assert isinstance(gate, Tensor)  # noqa: S101  # rows never meet here
+    if gate.ndim and (not b.ndim or len(b) != len(gate)):
+        return b  # beside the samples, such as a term of the loss
     factor = per_sample(gate, b)
     change = b - s
     return s + factor * torch.where((factor != 0) | change.isfinite(), change, 0)
@@ -331,6 +319,10 @@ def _replaced(s: Any, b: Any, gate: Rows) -> Any:
     return replace_rows(s, gate.index, lambda _: b) if s.ndim and s.shape != b.shape else (
         replace_rows(s, gate.index, lambda _: b) if s.ndim else b
     )
+
+
+def _open(gate: Gate) -> bool:
+    return isinstance(gate, float) and gate == 1
 
 
 def _size(leaves: list[Any]) -> int:

@@ -111,8 +111,8 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         seat: Child = vars(self)[CHILD]
         frames = seat.controller.frames
-        frame = frames[-1] if frames else None
         plain = original.__call__.__get__(self)
+        frame = frames[-1] if frames else None
         memory, x = seat.controller.memory, first_tensor(args, kwargs)
         if frame is None and in_backward():  # a checkpoint around this child alone
             frame, nth = memory.find(x, id(self)) or (None, 0)
