@@ -133,7 +133,7 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     """Return the forward of a model of class `original` whose blocks have gates."""
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return run(self, torch.compiler.is_compiling(), args, kwargs)
+        return run(self, torch.compiler.is_dynamo_compiling(), args, kwargs)
 
     @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[misc]
     def run(self: nn.Module, compiling: bool, args: Any, kwargs: Any) -> Any:
@@ -165,9 +165,9 @@ def _look_at_tools(
 ) -> None:
     """Refuse tools that would freeze one draw, and warn of those that do not see the gates."""
     name = type(model).__name__
-    if model.training and torch.jit.is_tracing():
+    if model.training and (torch.jit.is_tracing() or torch.compiler.is_exporting()):
         raise Unsupported(
-            f"torch.jit.trace would freeze one draw of the gates of {name}. Call model.eval() "
+            f"torch.jit.trace and torch.export would freeze one draw of the gates of {name}. Call model.eval() "
             "first, or extract the subnetwork that you want with stochastic_depth.extract."
         )
     if compiling and not controller.compiled and "compile" not in controller.warned:
