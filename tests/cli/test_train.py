@@ -54,8 +54,11 @@ def test_short_options_of_the_data(options, field, value, monkeypatch):
 
 
 BAD = {
-    "no output": ([], "required: out"),
-    "unknown option": (["--out=run", "--epoch=3"], "--epoch.* Did you mean 'epochs'"),
+    "no output": ([], "out must be given; got nothing. Pass --out."),
+    "unknown option": (
+        ["--out=run", "--epoch=3"],
+        "--epoch is not an option of sdepth train. Did you mean 'epochs'",
+    ),
     "unknown field": (["--out=run", "--data.limt=3"], "Did you mean 'data.limit'"),
     "unknown recipe": (["--out=run", "--recipe=demo_digit"], "Did you mean 'demo_digits'"),
     "unknown schedule": (["--out=run", "--depth.schedule=lin"], "Did you mean 'linear'"),
@@ -78,7 +81,25 @@ BAD = {
     ),
     "budget": (["--out=run", "--depth.last=null", "--depth.budget=0.1"], r"budget must be in \["),
     "two levels": (["--out=run", "--depth.budget=0.8"], "Pass null for the others"),
-    "type": (["--out=run", "--epochs=many"], "epochs must be int; got many"),
+    "type of the model": (
+        ["--out=run", "--model.init_args.depth=deep"],
+        r"model\.init_args\.depth must be a whole number; got 'deep'\.$",
+    ),
+    "argument of the model": (
+        ["--out=run", "--model.init_args.widht=3"],
+        r"widht is not an argument of stochastic_depth\.models\.CifarResNet\. Did you mean 'width'",
+    ),
+    "optimizer": (
+        ["--out=run", "--optimizer=torch.optim.SDG"],
+        r"optimizer must be the import path of a class or function; .* Did you mean 'SGD'",
+    ),
+    "switch": (["--out=run", "--data.flip=maybe"], "flip must be true or false; got 'maybe'"),
+    "optional": (["--out=run", "--limit=x"], "limit must be a whole number or null; got 'x'"),
+    "list": (["--out=run", "--depth.points=3"], "points must be a list such as"),
+    "group": (["--out=run", "--depth=3"], "depth must be a mapping of its fields, or a file"),
+    "field of a group": (["--out=run", '--depth={"lats": 3}'], "depth.lats is not a field. Did you mean 'depth.last'"),
+    "no value": (["--out=run", "--epochs"], "--epochs must be followed by a value; got none"),
+    "type": (["--out=run", "--epochs=many"], "epochs must be a whole number; got 'many'"),
     "too many images": (["--out=run", "--limit=5000"], "data.limit"),
     "depth": (["--out=run", "--model.init_args.depth=21"], "depth must be 6n"),
 }
