@@ -6,7 +6,7 @@ import pytest
 
 from stochastic_depth import InvalidArgument
 from stochastic_depth.training import load
-from stochastic_depth.training._load import RECIPES
+from stochastic_depth.training._recipes import RECIPES
 
 
 @pytest.mark.parametrize(

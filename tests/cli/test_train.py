@@ -97,7 +97,10 @@ BAD = {
     "optional": (["--out=run", "--limit=x"], "limit must be a whole number or null; got 'x'"),
     "list": (["--out=run", "--depth.points=3"], "points must be a list such as"),
     "group": (["--out=run", "--depth=3"], "depth must be a mapping of its fields, or a file"),
-    "field of a group": (["--out=run", '--depth={"lats": 3}'], "depth.lats is not a field. Did you mean 'depth.last'"),
+    "field of a group": (
+        ["--out=run", '--depth={"lats": 3}'],
+        "depth.lats is not a field. Did you mean 'depth.last'",
+    ),
     "no value": (["--out=run", "--epochs"], "--epochs must be followed by a value; got none"),
     "type": (["--out=run", "--epochs=many"], "epochs must be a whole number; got 'many'"),
     "too many images": (["--out=run", "--limit=5000"], "data.limit"),

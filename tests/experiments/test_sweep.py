@@ -170,7 +170,7 @@ def test_bad_grids_are_refused_before_anything_is_written(
 def test_without_ray_it_says_how_to_get_it(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stochastic_depth.experiments._ray.find_spec", lambda name: None)
+    monkeypatch.setattr("stochastic_depth.experiments._executors.find_spec", lambda name: None)
     with pytest.raises(Unsupported, match=r"pip install 'stochastic-depth\[cluster\]'"):
         run(config, tmp_path / "out", on="ray")
     assert not (tmp_path / "out").exists()

@@ -1,6 +1,6 @@
-"""How far the runs of a comparison are, on the terminal."""
+"""How far the runs of a study are, on the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -8,20 +8,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from ._jobs import Job
-
 
 class Progress:
     """One bar for all epochs of all runs, and a line for each run that ends.
 
     Args:
-        jobs: The runs to do.
+        lengths: Epochs of each run to do, by its key.
         console: Where to draw; nothing moves where it is not a terminal.
     """
 
-    def __init__(self, jobs: Iterable[Job], console: Console) -> None:
-        self._epochs: dict[str, int] = {}
-        self._lengths = {job.key: job.config.epochs for job in jobs}
+    def __init__(self, lengths: Mapping[str, int], console: Console) -> None:
+        self._lengths = lengths
+        self._epochs = dict.fromkeys(lengths, 0)
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -31,9 +29,7 @@ class Progress:
             console=console,
             transient=True,
         )
-        self._total = self._bars.add_task(
-            f"{len(self._lengths)} runs", total=sum(self._lengths.values())
-        )
+        self._total = self._bars.add_task(f"{len(lengths)} runs", total=sum(lengths.values()))
         self._tasks: dict[str, TaskID] = {}  # of the runs that are known to have begun
         self._ended = self._failed = 0
 
@@ -51,34 +47,27 @@ class Progress:
         if kind is KeyboardInterrupt:
             self._bars.console.print("Stopped. Asking for the same again goes on from here.")
 
-    def started(self, job: Job) -> None:
-        """Show the bar of a run."""
-        self._tasks[job.key] = self._bars.add_task(job.key, total=job.config.epochs)
+    def look(self, key: str, epochs: int, *, begun: bool) -> None:
+        """Move the bar of a run to the epochs that it has recorded."""
+        if begun and key not in self._tasks:
+            self._tasks[key] = self._bars.add_task(key, total=self._lengths[key])
+        self._move(key, epochs)
 
-    def look(self, jobs: Iterable[Job]) -> None:
-        """Move the bars to the epochs that the runs have recorded."""
-        for job in jobs:
-            self._epochs[job.key] = epochs_recorded(job)
-            if job.key in self._tasks:
-                self._bars.update(self._tasks[job.key], completed=self._epochs[job.key])
-        self._bars.update(self._total, completed=sum(self._epochs.values()))
-
-    def ended(self, job: Job, failure: str) -> None:
-        """Take the bar away and leave a line."""
-        self.look([job])
-        self._epochs[job.key] = job.config.epochs
-        if job.key in self._tasks:
-            self._bars.remove_task(self._tasks.pop(job.key))
+    def ended(self, key: str, failure: str) -> None:
+        """Take the bar of a run away and leave a line."""
+        self._move(key, self._lengths[key])
+        if key in self._tasks:
+            self._bars.remove_task(self._tasks.pop(key))
         self._ended += 1
         self._failed += bool(failure)
         failed = f", {self._failed} failed" if self._failed else ""
         description = f"{self._ended} of {len(self._lengths)} runs{failed}"
         self._bars.update(self._total, description=description)
         outcome = f"failed: {failure}" if failure else "finished"
-        self._bars.console.print(f"{job.key} {outcome}", markup=False, highlight=False)
+        self._bars.console.print(f"{key} {outcome}", markup=False, highlight=False)
 
-
-def epochs_recorded(job: Job) -> int:
-    """Return how many epochs a run has recorded so far."""
-    metrics = job.directory / "metrics.csv"
-    return max(0, len(metrics.read_bytes().splitlines()) - 1) if metrics.exists() else 0
+    def _move(self, key: str, epochs: int) -> None:
+        self._epochs[key] = epochs
+        if key in self._tasks:
+            self._bars.update(self._tasks[key], completed=epochs)
+        self._bars.update(self._total, completed=sum(self._epochs.values()))
