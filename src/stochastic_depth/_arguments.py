@@ -26,7 +26,7 @@ NAMES: dict[Any, str] = {
     Path: "a path",
     NoneType: "null",
     tuple: "a list such as [1,2]",
-    list: "a list such as [1,2]",
+    list: "a list of mappings such as [{a: 1}]",
     dict: "a mapping such as {a: 1}",
 }
 
@@ -138,6 +138,13 @@ def _of_wrong_group(parser: ArgumentParser, field: str, value: str) -> InvalidAr
     return fail(field, "a mapping of its fields, or a file of them", repr(value))
 
 
+def _of_no_path(parser: ArgumentParser, field: str, value: str | None) -> InvalidArgument:
+    from ._checks import fail
+
+    requirement = "an import path, or a mapping of class_path and init_args"
+    return fail(field, requirement, repr(value) if value else "another class_path")
+
+
 def _unknown_choice(parser: ArgumentParser, name: str, value: str) -> InvalidArgument:
     from ._checks import fail, nearest
 
@@ -157,6 +164,10 @@ COMPLAINTS: tuple[tuple[re.Pattern[str], Explain], ...] = (
         _of_wrong_type,
     ),
     (re.compile(r'Parser key "([\w.]+)": Unable to load config "(.*?)"'), _of_wrong_group),
+    (
+        re.compile(r'Parser key "([\w.]+)":\s*(?:- Expected a path but (\S+)|argument of)'),
+        _of_no_path,
+    ),
     (re.compile(r"unrecognized arguments: (.*)", flags=re.DOTALL), _unknown),
     (re.compile(r"arguments are required: (.*)"), _missing),
     (re.compile(r'expected "(\w+)" to be one of'), _nothing_asked),

@@ -7,6 +7,7 @@ import pytest
 
 from stochastic_depth import InvalidArgument
 from stochastic_depth.cli import VERBS, main
+from stochastic_depth.cli._help import TOPICS
 
 
 def test_help_names_every_verb(capsys):
@@ -157,13 +158,21 @@ def test_help_of_an_unknown_topic(capsys):
 
 def test_help_and_plan_do_not_wait_for_training_libraries():
     code = (
-        "import sys; from stochastic_depth.cli import main; main(['--help']);"
+        "import sys; from stochastic_depth.cli import VERBS, main; main(['--help']);"
         "import stochastic_depth.cli.plan;"
         "heavy = {'lightning', 'altair', 'polars', 'torchvision'} & set(sys.modules);"
+        "print([main([verb, '--help']) for verb in VERBS]);"
+        "heavy |= {'lightning', 'torchvision', 'scipy.stats', 'transformers'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_topics_are_documented():
+    page = (Path(__file__).parents[2] / "docs/terminal.md").read_text()
+    for topic, subject in TOPICS.items():
+        assert f"\n| `{topic}` | {subject} |\n" in page
 
 
 def test_a_switch_needs_no_value(capsys):

@@ -20,7 +20,7 @@ def test_trains_and_prints_the_result(tmp_path, capsys):
     run, copy = tmp_path / "run", tmp_path / "run.json"
     assert main(["train", *SMALL, "--out", str(run), "--json", str(copy), "--progress=false"]) == 0
     printed = capsys.readouterr()
-    assert "test error after the last epoch" in printed.out
+    assert "test error, last epoch" in printed.out
     assert printed.err == ""
     record = json.loads(copy.read_text())
     assert record == json.loads((run / "run.json").read_text())
@@ -92,6 +92,27 @@ BAD = {
     "optimizer": (
         ["--out=run", "--optimizer=torch.optim.SDG"],
         r"optimizer must be the import path of a class or function; .* Did you mean 'SGD'",
+    ),
+    "optimizer that is a number": (
+        ["--out=run", "--optimizer=3"],
+        "optimizer must be an import path, or a mapping of class_path and init_args; got '3'",
+    ),
+    "path of the optimizer": (
+        ["--out=run", "--optimizer={class_path: 3}"],
+        "optimizer must be an import path, or a mapping .*; got another class_path",
+    ),
+    "logger": (["--out=run", "--loggers=[3]"], "loggers must be a list of mappings .*; got '3'"),
+    "path of a logger": (
+        ["--out=run", "--loggers=[{class_path: 3}]"],
+        "class_path must be an import path; got 3",
+    ),
+    "arguments of a logger": (
+        ["--out=run", "--loggers=[{class_path: torch.nn.Linear, init_args: 3}]"],
+        "init_args must be a mapping of arguments; got 3",
+    ),
+    "logger without a path": (
+        ["--out=run", "--loggers=[{}]"],
+        r"loggers must be a list of class_path, init_args; got \{\} in it\. missing a required",
     ),
     "switch": (["--out=run", "--data.flip=maybe"], "flip must be true or false; got 'maybe'"),
     "optional": (["--out=run", "--limit=x"], "limit must be a whole number or null; got 'x'"),

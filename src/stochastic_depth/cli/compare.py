@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from .. import experiments, training
+from .. import training
 
 
 def compare(
@@ -35,6 +35,7 @@ def compare(
     Returns:
         0, or 1 if a run failed.
     """
+    from .. import experiments
     from ._outcome import show
 
     named = dict(experiments.parse_variant(text) for text in variant or [])

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from .. import experiments, training
+from .. import training
 
 
 def sweep(
@@ -43,7 +43,7 @@ def sweep(
     Returns:
         0, or 1 if a run failed.
     """
-    from .. import reports
+    from .. import experiments, reports
 
     swept = experiments.sweep(
         config,

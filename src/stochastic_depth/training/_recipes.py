@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.resources import files
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def run_config(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
     values = parser.instantiate(namespace)
     # As read: instantiating, jsonargparse drops `dict_kwargs`.
     model, optimizer = (Component(**namespace[name].as_dict()) for name in ("model", "optimizer"))
-    loggers = tuple(Component(**logger) for logger in values.loggers)
+    loggers = tuple(map(_logger, values.loggers))
     components: dict[str, Any] = {"model": model, "optimizer": optimizer, "loggers": loggers}
     plain = (item.name for item in fields(RunConfig) if item.name not in components)
     return RunConfig(**components, **{name: values[name] for name in plain})
@@ -112,6 +113,15 @@ def recipe_path(recipe: str | Path) -> Path:
             return path
     requirement = f"a YAML file or one of {', '.join(recipes())}"
     raise fail("recipe", requirement, repr(str(recipe)), nearest(str(recipe), recipes()))
+
+
+def _logger(values: Mapping[str, Any]) -> Component:
+    try:
+        signature(Component).bind(**values)
+    except TypeError as error:
+        requirement = "a list of class_path, init_args"
+        raise fail("loggers", requirement, f"{dict(values)} in it", str(error)) from error
+    return Component(**values)
 
 
 class _Recipe(ActionConfigFile):
