@@ -12,7 +12,7 @@ settings.load_profile("repeatable")
 
 
 # Folders whose tests start processes, and what these import for seconds.
-TRAINING = {"cli", "experiments", "papers", "training"}
+TRAINING = {"cli", "experiments", "papers", "reports", "training"}
 IMPORTED = [
     "pytest",
     "sklearn.datasets",
