@@ -29,6 +29,8 @@ from ._jobs import (
 )
 from ._sweep_tables import Sweep
 
+Where = Literal["local", "ray"]
+
 # What a reader wants to know first: is it better than not doing it?
 CONSTANT_AGAINST_STOCHASTIC: Mapping[str, Mapping[str, Any]] = {
     "constant": {"depth.enabled": False},
@@ -88,7 +90,7 @@ def sweep(
     grid: Grid,
     out: str | Path,
     *,
-    on: Literal["local", "ray"] = "local",
+    on: Where = "local",
     processes: int | None = None,
     address: str | None = None,
     command: str = "",
@@ -178,9 +180,9 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         raise fail("seeds", "distinct", list(seeds))
 
 
-def _executor(on: Literal["local", "ray"], processes: int, address: str | None) -> Executor:
+def _executor(on: Where, processes: int, address: str | None) -> Executor:
     """Return where the runs are done; refuse what cannot be had before anything is written."""
-    if one_of("on", on, get_args(Literal["local", "ray"])) == "ray":
+    if one_of("on", on, get_args(Where)) == "ray":
         return RayExecutor(address)
     if address is not None:
         raise fail("address", "left out for a sweep on this machine", address, "Pass on='ray'.")
