@@ -1,4 +1,4 @@
-"""Running many: variants against each other, grids of them, and the record of a run."""
+"""Running many: variants against each other, grids of them, and what each block of a run does."""
 
 from ..training.record import BlockRecord, Summary
 from ..training.run_record import (
