@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from importlib.resources import files
 from inspect import signature
 from pathlib import Path
@@ -53,7 +54,7 @@ def load(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> RunC
         >>> load("huang2016_cifar10", {"depth.last": 0.8}).depth.last
         0.8
     """
-    parser = _new_parser()
+    parser = _parser()
     arguments = [f"--recipe={recipe}", *_options(overrides or {})]
     return run_config(parser, parse(parser, arguments))
 
@@ -72,7 +73,7 @@ def override(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
         >>> override(load("demo_digits"), {"depth.enabled": False}).depth.enabled
         False
     """
-    parser = _new_parser()
+    parser = _parser()
     base = parser.parse_object(config.to_mapping())
     return run_config(parser, parse(parser, _options(overrides), base))
 
@@ -133,7 +134,8 @@ class _Recipe(ActionConfigFile):
         super().__call__(parser, namespace, str(recipe_path(values)), option_string)
 
 
-def _new_parser() -> ArgumentParser:
+@cache  # reading a recipe takes less time than making the parser
+def _parser() -> ArgumentParser:
     parser = new_parser()
     add_run_config(parser)
     return parser
