@@ -1,15 +1,13 @@
-"""What a study was asked for, the runs it consists of, and doing those that are missing."""
+"""What a study was asked for, and the runs it consists of."""
 
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
-from rich.console import Console
 
 from .._checks import count
 from .._errors import DataError, RunDirectoryInUse
@@ -17,11 +15,9 @@ from .._files import write_text
 from ..training import RunConfig
 from ..training.run_record import RunRecord, read_json
 from ._configurations import changes_to_recipe, differing_fields, identity, notes_on
-from ._progress import Progress
 
 PLAN_FILE = "compare.json"
 LOGS = "logs"
-GLANCE = 0.3  # seconds between two looks at the progress of the runs
 
 RunOne = Callable[..., Any]
 """Does one run, called as `stochastic_depth.training.train` is. A function of a module."""
@@ -205,77 +201,3 @@ def all_jobs(
             data = replace(config.data, split_seed=config.data.split_seed + seed)
             config = replace(config, seed=seed, data=data)
             yield Job(name, config, *place(name, config), command)
-
-
-class Executor(Protocol):
-    """Where runs are done; a `with` block, after which none is left running."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def submit(self, run_one: RunOne, job: Job) -> Future[Any]:
-        """Do a run when there is room for it; jobs begin in the order they are submitted."""
-        ...
-
-    def explain(self, error: BaseException, job: Job) -> str:
-        """Return what went wrong with a run whose future raises `error`, in one line."""
-        ...
-
-
-def carry_out(
-    plan: Plan,
-    jobs: Sequence[Job],
-    out: Path,
-    executor: Executor,
-    run_one: RunOne | None,
-    console: Console | None,
-) -> None:
-    """Do the jobs that are not done, whatever fails, and write the plan with what went wrong.
-
-    Args:
-        plan: What the jobs were made from.
-        jobs: Those that have finished before are skipped.
-        out: Directory of the plan.
-        executor: Where the runs are done.
-        run_one: Does one; `training.train` by default.
-        console: Where progress is shown; the standard error by default.
-
-    Raises:
-        RunDirectoryInUse: The directory of a job holds a run of another configuration.
-        DataError: No run has begun; the message says why the first did not.
-    """
-    todo = [job for job in jobs if not job.is_done()]
-    out.mkdir(parents=True, exist_ok=True)
-    plan.write(out / PLAN_FILE)
-    lengths = {job.key: job.config.epochs for job in todo}
-    with Progress(lengths, console or Console(stderr=True)) as progress, executor:
-        futures = {executor.submit(run_one or _training(), job): job for job in todo}
-        failures = _failures(executor, futures, progress)
-    replace(plan, failures=failures).write(out / PLAN_FILE)
-    if failures and not any((job.directory / "run.json").exists() for job in jobs):
-        key, failure = next(iter(failures.items()))
-        raise DataError(f"Of {len(jobs)} runs none began. {key}: {failure}")
-
-
-def _training() -> RunOne:
-    from ..training import train  # takes seconds, and not everybody trains
-
-    return train
-
-
-def _failures(
-    executor: Executor, futures: dict[Future[Any], Job], progress: Progress
-) -> dict[str, str]:
-    """Wait for all runs; return what went wrong, by the key of the job."""
-    failures: dict[str, str] = {}
-    while futures:
-        ended, _ = wait(futures, timeout=GLANCE, return_when=FIRST_COMPLETED)
-        for future, job in futures.items():
-            progress.look(job.key, job.epochs_recorded(), begun=future.running())
-        for future in ended:
-            job, error = futures.pop(future), future.exception()
-            if error is not None:
-                failures[job.key] = executor.explain(error, job)
-            progress.ended(job.key, failures.get(job.key, ""))
-    return failures

@@ -11,6 +11,7 @@ from rich.console import Console
 from .._checks import count, fail, one_of
 from ..training import RunConfig, override
 from ..training.run_record import RunRecord
+from ._carry_out import Executor, carry_out
 from ._comparison import Comparison, in_order
 from ._configurations import flatten
 from ._executors import LocalExecutor, RayExecutor
@@ -18,13 +19,11 @@ from ._grid import SEED, Grid, axes, cell_name, cells, overrides
 from ._jobs import (
     LOGS,
     PLAN_FILE,
-    Executor,
     Plan,
     RunOne,
     all_jobs,
     by_identity,
     by_name,
-    carry_out,
     make_plan,
 )
 from ._sweep_tables import Sweep
