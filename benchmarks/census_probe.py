@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from census_models import RATE, Model
+from stochastic_depth.surgery.finding import Anatomy
+from stochastic_depth.surgery.translation import is_mask, masks
 from torch import Tensor, nn
 
 import stochastic_depth as sd
-from stochastic_depth.surgery.finding import Anatomy
-from stochastic_depth.surgery.translation import is_mask, masks
 
 ROWS = 3
 

@@ -36,7 +36,9 @@ class Arguments:
     given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
     @classmethod
-    def of(cls, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Arguments":
+    def of(
+        cls, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> "Arguments":
         """Flatten `forward(*args, **kwargs)` of a module class."""
         names = positional(kind, len(args))
         leaves, form = pytree.tree_flatten(dict(zip(names, args, strict=True)) | kwargs)

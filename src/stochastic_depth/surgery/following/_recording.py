@@ -172,9 +172,7 @@ class Recorder(TorchDispatchMode):
         self._named = {_key(tensor): name for name, tensor in named.items()}
         self._alive.extend(named.values())
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         recorded = self._recorded((args, kwargs))
         output = func(*args, **kwargs)
@@ -348,7 +346,10 @@ def _listening(recorder: Recorder, path: str, module: nn.Module) -> Iterator[Non
     masks = [module._modules.get(name) for name in marked]
 
     def before(module: nn.Module, args: Any, kwargs: Any) -> None:
-        if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
+        if (
+            isinstance(module, nn.modules.lazy.LazyModuleMixin)
+            and module.has_uninitialized_params()
+        ):
             raise _Stop(path)
         recorder.begin(path, args, kwargs)
 

@@ -17,11 +17,11 @@ from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
 from ...blocks import Gate, with_zero_grads
+from .._frame import Role
 from .._takeover import without_cache
 from ..following import Unit
 from ._controller import Controller
 from ._execute import Execution
-from .._frame import Role
 from ._pass import Pass, first_tensor, in_backward
 from ._ranks import agree, check_processes
 
@@ -302,7 +302,9 @@ def with_parameters_of(function: Callable[..., Any], run: Callable[..., Any]) ->
         if name in defaults and not (listed and parameter.kind is not parameter.KEYWORD_ONLY):
             optional.append(f"{name!r}: {name}")
         else:
-            passed.append(f"{name}={name}" if parameter.kind is parameter.KEYWORD_ONLY else star + name)
+            passed.append(
+                f"{name}={name}" if parameter.kind is parameter.KEYWORD_ONLY else star + name
+            )
     scope: dict[str, Any] = {"_run": run, "_defaults": defaults, "_given": _given}
     passed.append(f"**_given({{{', '.join(optional)}}}, _defaults)")
     line = f"def forward({', '.join(declared)}): return _run({', '.join(passed)})"
@@ -336,4 +338,3 @@ def _rebuild(role: Part, rebuild: Callable[..., nn.Module], args: tuple[Any, ...
 def is_gated(module: nn.Module) -> bool:
     """Return whether `module` is a block with gates, or a model with gated blocks."""
     return SEAT in vars(module) or CONTROLLER in vars(module)
-

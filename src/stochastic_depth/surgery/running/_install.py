@@ -82,9 +82,7 @@ def _indices(anatomy: Anatomy, unit: Unit) -> list[list[int]]:
     return [gates[first : first + size] for first in range(0, len(gates), size)]
 
 
-def _seat_child(
-    child: nn.Module, controller: Controller, index: int, nth: int, role: Any
-) -> None:
+def _seat_child(child: nn.Module, controller: Controller, index: int, nth: int, role: Any) -> None:
     if CHILD not in vars(child):
         child.__dict__[CHILD] = Child(controller, {})
         child.__class__ = extended(type(child), child_call)
