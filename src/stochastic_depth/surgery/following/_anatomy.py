@@ -234,8 +234,9 @@ def _obstacle(unit: Unit, branches: tuple[Branch, ...]) -> str:
 
 def _masked(unit: Unit, branches: tuple[Branch, ...], single: bool) -> str:
     known = next(iter(unit.patterns.values()), None)
-    if unit.masked or (known is not None and known.masked):
-        return unit.masked or known.masked
+    reason: str = unit.masked or ("" if known is None else known.masked)
+    if reason:
+        return reason
     if single and not all(branch.spared for branch in branches):
         return "its branch cannot be left out of a forward in which others run"
     return ""

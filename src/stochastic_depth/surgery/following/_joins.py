@@ -92,8 +92,8 @@ def _sides(
         if _contains(values[branch].ancestors, origin)
     ]
     if found:
-        origin, shortcut, branch, kind = max(found)
-        return shortcut, branch, origin, kind
+        latest, shortcut, branch, kind = max(found)
+        return shortcut, branch, latest, kind
     origin = _latest(recording, values[first].ancestors & values[second].ancestors)
     if origin is None:
         return first, second, None, "identity"
@@ -117,7 +117,7 @@ def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | N
     if operation.function in PRODUCTS:
         base, *factors = (argument for argument in operation.args if isinstance(argument, Ref))
         live = [f.value for f in factors if recording.values[f.value].live]
-        operands = (base.value, max(live)) if live else ()
+        operands: tuple[int, ...] = (base.value, max(live)) if live else ()
     elif operation.function in ADDITIONS:
         operands = tuple(refs(operation.args))
     else:

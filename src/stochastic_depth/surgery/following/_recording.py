@@ -196,7 +196,7 @@ class Recorder(TorchDispatchMode):
         dead = [record.values[i] for i in inputs if not record.values[i].live]
         record.operations.append(
             Operation(
-                func, *recorded, inputs, outputs, self._open[-1] if self._open else 0,
+                func, recorded[0], recorded[1], inputs, outputs, self._open[-1] if self._open else 0,
                 bool(written), frozenset().union(*(value.parameters for value in dead)),
             )
         )  # fmt: skip
@@ -283,7 +283,7 @@ class Recorder(TorchDispatchMode):
         number = len(record.calls)
         given = self._recorded((args, kwargs))
         stack = (*self._open, number)
-        record.calls.append(Call(number, stack, path, *given, begin=len(record.operations)))
+        record.calls.append(Call(number, stack, path, given[0], given[1], begin=len(record.operations)))
         self._open.append(number)
 
     def end(self, output: Any) -> None:

@@ -491,7 +491,7 @@ class _Survey:
                 index,
                 part.leaf,
                 self._stub(part),
-                gathered and gathered[number],
+                gathered[number] if gathered else None,
                 self._shields(part.call, join),
             )
             for number, part in parts.items()

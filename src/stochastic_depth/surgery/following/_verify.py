@@ -125,21 +125,22 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
         known.rows = unit.rows or _row_fault(unit, block, kind, [still], known, None)
         if unit.form == "branch":
             output = _run(block, kind, still, still.leaves, None)
-            same = isinstance(output, Tensor) and output.shape == x.shape
+            same = isinstance(output, Tensor) and isinstance(x, Tensor) and output.shape == x.shape
             known.stub = Stub((None,), pytree.tree_flatten(0)[1]) if same else None
     return known
 
 
 def _fills(block: nn.Module, kind: type[nn.Module], arguments: Arguments) -> bool:
     """Return whether a block changes a list or a dictionary that it is given."""
-    values = arguments.given[0] + tuple(arguments.given[1].values())  # type: ignore[index]
+    given, named = arguments.given or ((), {})
+    values = (*given, *named.values())
     if not any(isinstance(value, list | dict | set) for value in values):
         return False
     args, kwargs = arguments.call(copied(arguments.leaves))
-    before = _contents(args, kwargs)
+    before = _contents((args, kwargs))
     with torch.no_grad():
         _reparametrised(block, None, lambda: _forward(kind)(block, *args, **kwargs))
-    return bool(_contents(args, kwargs) != before)
+    return bool(_contents((args, kwargs)) != before)
 
 
 def arguments_with(arguments: Arguments, leaves: list[Any]) -> Arguments:

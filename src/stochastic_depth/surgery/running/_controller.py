@@ -231,7 +231,7 @@ class Controller:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy does not take part in the passes of the original.
-        idle = {
+        idle: dict[str, Any] = {
             "forced": None, "_current": None, "_finished": None, "frames": [],
             "memory": Memory(), "latest": self.latest,
         }  # fmt: skip

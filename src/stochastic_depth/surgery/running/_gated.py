@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.jit._trace import is_tracing
 from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
@@ -79,7 +80,7 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
         seat: Seat = vars(self)[SEAT]
         x = first_tensor(args, kwargs)
         if (proxy := _proxy(args, kwargs)) is not None:
-            tracer = proxy.tracer  # a block is one call in a graph, and keeps its gates
+            tracer: Any = proxy.tracer  # a block is one call in a graph, and keeps its gates
             return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
         gates = seat.controller.gates(seat.index, seat.gates, self.training, x)
         if all(isinstance(gate, float) and gate == 1.0 for gate in gates):
@@ -135,7 +136,7 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         return run(self, torch.compiler.is_dynamo_compiling(), args, kwargs)
 
-    @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[misc]
+    @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[untyped-decorator]
     def run(self: nn.Module, compiling: bool, args: Any, kwargs: Any) -> Any:
         controller: Controller = vars(self)[CONTROLLER]
         _look_at_tools(self, controller, compiling, args, kwargs)
@@ -165,7 +166,7 @@ def _look_at_tools(
 ) -> None:
     """Refuse tools that would freeze one draw, and warn of those that do not see the gates."""
     name = type(model).__name__
-    if model.training and (torch.jit.is_tracing() or torch.compiler.is_exporting()):
+    if model.training and (is_tracing() or torch.compiler.is_exporting()):
         raise Unsupported(
             f"torch.jit.trace and torch.export would freeze one draw of the gates of {name}. Call model.eval() "
             "first, or extract the subnetwork that you want with stochastic_depth.extract."
@@ -318,7 +319,7 @@ def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not defaults[name]}
 
 
-STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def _refuse_scripting(self: nn.Module) -> nn.Module:
