@@ -148,7 +148,10 @@ class _Writer:
         blocks = [_Block(self, f"Block{n}").write() for n in range(kinds)]
         model = self.model(kinds)
         shape = tuple(map(int, self.parts["shape"].split(", ")))
-        return Program(seed, "\n".join([PREAMBLE, *blocks, model]), shape, frozenset(self.tags))
+        used = [block for n, block in enumerate(blocks) if f"Block{n}(" in model]
+        if not any("autocast" in block for block in used):
+            self.tags.discard("autocast")  # it decides on the precision of the whole program
+        return Program(seed, "\n".join([PREAMBLE, *used, model]), shape, frozenset(self.tags))
 
     def model(self, kinds: int) -> str:
         count = self.dice.randint(2, 4)
@@ -160,7 +163,9 @@ class _Writer:
             f"        self.stem = {self.parts['linear']}",
             f"        self.blocks = nn.ModuleList([{', '.join(members)}])",
         ]
-        if not self.tags & {"writes", "product"} and self.chance(0.06, "one block used twice"):
+        if not self.tags & {"writes", "batch on branch"} and self.chance(
+            0.06, "one block used twice"
+        ):
             lines.append("        self.blocks.append(self.blocks[0])")
         plain = self.layout != "image" and "writes child" not in self.tags
         if plain and self.chance(0.08, "child shared by blocks"):
