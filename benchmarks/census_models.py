@@ -1,11 +1,12 @@
 """The models of the census: which they are, and how they are built small and without a download."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
+from census_families import ROWS, build, families, inputs
 from torch import Tensor, nn
 
 RATE = 0.1
@@ -21,14 +22,14 @@ class Model:
         family: its group there; for timm, the module that defines it.
         name: of the smallest member.
         build: drop rate -> model; raises TypeError when the model takes no rate.
-        inputs: positional inputs to try, in this order; the first that it takes is used.
+        inputs: what it may take, by keyword, in this order; the first that it takes is used.
     """
 
     library: str
     family: str
     name: str
     build: Callable[[float], nn.Module]
-    inputs: tuple[Callable[[int], Tensor], ...] = field(repr=False)
+    inputs: Callable[[nn.Module], Iterator[dict[str, Tensor]]] = field(repr=False)
 
     @property
     def key(self) -> str:
@@ -184,21 +185,21 @@ def models() -> Iterator[Model]:
     for family, name in TORCHVISION.items():
         sizes = (224,) if name == "maxvit_t" else (64, 224)
         yield Model("torchvision", family, name, partial(_torchvision, name), _images(*sizes))
-    for name, (build, inputs) in _TRANSFORMERS.items():
-        yield Model("transformers", name, name, partial(_transformers, build), inputs)
+    for family in families():
+        yield Model("transformers", family, family, partial(build, family), inputs)
 
 
-def _images(*sizes: int) -> tuple[Callable[[int], Tensor], ...]:
-    return tuple(partial(_noise, (3, size, size)) for size in sizes)
+def _images(*sizes: int) -> Callable[[nn.Module], Iterator[dict[str, Tensor]]]:
+    def images(net: nn.Module) -> Iterator[dict[str, Tensor]]:
+        name = next(iter(inspect.signature(net.forward).parameters))
+        yield from ({name: _noise((3, size, size))} for size in sizes)
+
+    return images
 
 
-def _noise(shape: tuple[int, ...], rows: int) -> Tensor:
+def _noise(shape: tuple[int, ...]) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(rows, *shape, generator=generator, dtype=torch.float64)
-
-
-def _tokens(rows: int) -> Tensor:
-    return torch.randint(1, 50, (rows, 12), generator=torch.Generator().manual_seed(0))
+    return torch.randn(ROWS, *shape, generator=generator, dtype=torch.float64)
 
 
 def _timm(name: str, rate: float) -> nn.Module:
@@ -226,104 +227,3 @@ def _torchvision(name: str, rate: float) -> nn.Module:
     if name == "vit_b_16":
         given |= {"image_size": 64}
     return torchvision.models.get_model(name, num_classes=10, **given)
-
-
-def _transformers(build: Callable[[dict[str, Any]], nn.Module], rate: float) -> nn.Module:
-    return build({"drop_path_rate": rate} if rate else {})
-
-
-def _text(config: str, model: str, small: dict[str, Any], rate: dict[str, Any]) -> nn.Module:
-    import transformers
-
-    if rate:
-        raise TypeError("it takes no drop rate")
-    built = getattr(transformers, config)(**small, vocab_size=50)
-    return getattr(transformers, model)(built)
-
-
-def _vision(config: str, model: str, small: dict[str, Any], rate: dict[str, Any]) -> nn.Module:
-    import transformers
-
-    built = getattr(transformers, config)(**small, **rate)
-    if rate and not any("droppath" in type(m).__name__.lower() for m in _each(model, built)):
-        raise TypeError("it takes no drop rate")
-    return getattr(transformers, model)(built)
-
-
-def _each(model: str, config: Any) -> Iterator[nn.Module]:
-    import transformers
-
-    return getattr(transformers, model)(config).modules()
-
-
-_ENCODER: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-}
-_AUDIO: dict[str, Any] = {
-    **_ENCODER,
-    "conv_dim": (32, 32),
-    "conv_kernel": (10, 3),
-    "conv_stride": (5, 2),
-    "num_feat_extract_layers": 2,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-    "layerdrop": 0.0,
-}
-
-Inputs = tuple[Callable[[int], Tensor], ...]
-_TRANSFORMERS: dict[str, tuple[Callable[[dict[str, Any]], nn.Module], Inputs]] = {
-    "bert": (partial(_text, "BertConfig", "BertForSequenceClassification", _ENCODER), (_tokens,)),
-    "roberta": (
-        partial(_text, "RobertaConfig", "RobertaForSequenceClassification", _ENCODER),
-        (_tokens,),
-    ),
-    "gpt2": (
-        partial(_text, "GPT2Config", "GPT2LMHeadModel", {"n_embd": 32, "n_layer": 4, "n_head": 4}),
-        (_tokens,),
-    ),
-    "llama": (
-        partial(_text, "LlamaConfig", "LlamaForCausalLM", {**_ENCODER, "num_key_value_heads": 2}),
-        (_tokens,),
-    ),
-    "vit": (
-        partial(
-            _vision,
-            "ViTConfig",
-            "ViTForImageClassification",
-            {**_ENCODER, "image_size": 32, "patch_size": 8},
-        ),
-        _images(32),
-    ),
-    "swin": (
-        partial(
-            _vision,
-            "SwinConfig",
-            "SwinForImageClassification",
-            {
-                "image_size": 32,
-                "patch_size": 2,
-                "embed_dim": 16,
-                "depths": [2, 2],
-                "num_heads": [2, 4],
-                "window_size": 4,
-            },
-        ),
-        _images(32),
-    ),
-    "convnext": (
-        partial(
-            _vision,
-            "ConvNextConfig",
-            "ConvNextForImageClassification",
-            {"hidden_sizes": [8, 16, 32, 64], "depths": [2, 2, 2, 2]},
-        ),
-        _images(64),
-    ),
-    "wav2vec2": (
-        partial(_text, "Wav2Vec2Config", "Wav2Vec2ForSequenceClassification", _AUDIO),
-        (partial(_noise, (800,)),),
-    ),
-}

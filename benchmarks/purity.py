@@ -1,6 +1,6 @@
 """Random programs under random gates, skipped and gathered, against "run everything, multiply".
 
-    python benchmarks/purity.py [--programs 10000] [--first 0] [--json FILE]
+    python benchmarks/purity.py [--programs 10000] [--first 0] [--processes 1] [--json FILE]
 
 Each program is a small model whose blocks are drawn from a grammar (`purity_grammar.py`):
 contexts, writes, in-place calls, tuples, caches, keyword arguments, shared modules and so on.
@@ -11,9 +11,9 @@ may run with its change discarded, if the plan says so; nothing may be different
 """
 
 import argparse
-import copy
 import dataclasses
 import json
+import multiprocessing
 import random
 import re
 import sys
@@ -38,6 +38,7 @@ from purity_reference import Rule, far, gate_blocks, same_state, set_state, stat
 RESULTS = Path(__file__).parent / "results" / "purity.json"
 ROWS = 4
 STEPS = 2
+FAILURES = ("crash", "different", "late")
 
 
 class Different(AssertionError):
@@ -309,16 +310,18 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--json", type=Path, default=RESULTS)
-    parser.add_argument("--failures", type=Path, help="write the failures there, one a line")
+    parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     started = time.perf_counter()
+    seeds = range(arguments.first, arguments.first + arguments.programs)
     records = []
-    for seed in range(arguments.first, arguments.first + arguments.programs):
-        records.append(attempt(seed))
-        if records[-1]["outcome"] in ("crash", "different", "late"):
-            bad = next(t for t in records[-1]["trials"] if t["outcome"] == records[-1]["outcome"])
-            print(seed, bad["outcome"], bad["why"][:150], flush=True)
+    with multiprocessing.get_context("fork").Pool(arguments.processes) as pool:
+        for record in pool.imap(attempt, seeds, chunksize=20):
+            records.append(record)
+            if record["outcome"] in FAILURES:
+                bad = next(t for t in record["trials"] if t["outcome"] == record["outcome"])
+                print(record["seed"], bad["outcome"], bad["why"][:150], flush=True)
     result = summary(records)
     result |= {"seconds": round(time.perf_counter() - started), "hardware": hardware(),
                "versions": versions()}  # fmt: skip
@@ -344,7 +347,7 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
             {"seed": record["seed"], **{k: v for k, v in trial.items() if k != "traceback"}}
             for record in records
             for trial in record.get("trials", [])
-            if trial["outcome"] in ("crash", "different", "late")
+            if trial["outcome"] in FAILURES
         ],
         "contents": dict(Counter(tag for r in records for tag in r.get("tags", [])).most_common()),
     }
@@ -353,9 +356,6 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
 def _counted(reasons: Any) -> dict[str, int]:
     plain = (re.sub(r"blocks\.\d+|Block\d|\b\d+\b", "*", reason) for reason in reasons)
     return dict(Counter(plain).most_common())
-
-
-assert copy
 
 
 if __name__ == "__main__":

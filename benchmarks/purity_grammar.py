@@ -148,7 +148,10 @@ class _Writer:
         blocks = [_Block(self, f"Block{n}").write() for n in range(kinds)]
         model = self.model(kinds)
         shape = tuple(map(int, self.parts["shape"].split(", ")))
-        return Program(seed, "\n".join([PREAMBLE, *blocks, model]), shape, frozenset(self.tags))
+        used = [block for n, block in enumerate(blocks) if f"Block{n}(" in model]
+        if not any("autocast" in block for block in used):
+            self.tags.discard("autocast")  # it decides on the precision of the whole program
+        return Program(seed, "\n".join([PREAMBLE, *used, model]), shape, frozenset(self.tags))
 
     def model(self, kinds: int) -> str:
         count = self.dice.randint(2, 4)
@@ -160,7 +163,9 @@ class _Writer:
             f"        self.stem = {self.parts['linear']}",
             f"        self.blocks = nn.ModuleList([{', '.join(members)}])",
         ]
-        if not self.tags & {"writes", "product"} and self.chance(0.06, "one block used twice"):
+        if not self.tags & {"writes", "batch on branch"} and self.chance(
+            0.06, "one block used twice"
+        ):
             lines.append("        self.blocks.append(self.blocks[0])")
         plain = self.layout != "image" and "writes child" not in self.tags
         if plain and self.chance(0.08, "child shared by blocks"):
@@ -296,7 +301,9 @@ class _Block:
             self._chain("g", start)
             self._chain("h", start)
             first, second = self._gate("g"), self._gate("h")
-            self.line(f"y = {w.pick(f'{source} + {first} + {second}', f'{first} + {source} + {second}')}")
+            self.line(
+                f"y = {w.pick(f'{source} + {first} + {second}', f'{first} + {source} + {second}')}"
+            )
         self._writes_after("y" if w.chance(0.3) else source)
         self._post()
         self._return(source)
@@ -317,8 +324,12 @@ class _Block:
         self.line(
             {
                 "projection": f"s = {self.child(projection)}(x)" if kind == "projection" else "",
-                "scale": f"s = x * {self.parameter('lam', 'torch.tensor(0.8)')}" if kind == "scale" else "",
-                "normed": f"s = F.gelu({self.child(self.parts['norm'])}(x))" if kind == "normed" else "",
+                "scale": f"s = x * {self.parameter('lam', 'torch.tensor(0.8)')}"
+                if kind == "scale"
+                else "",
+                "normed": f"s = F.gelu({self.child(self.parts['norm'])}(x))"
+                if kind == "normed"
+                else "",
                 "argument": "s = x * scale",
                 "config": 's = x * self.config["gain"]',
                 "training": "s = x * 1.5 if self.training else x",
@@ -395,7 +406,16 @@ class _Block:
              "shared", "pair", "in place", "nested", "checkpoint", "mode", "argument", "inner residual"],
             [6, 4, 4, 3, 1, 1, 1, 0.7, 3 if w.layout == "tokens" else 0, 1, 1, 2, 1, 0.5, 0.5, 1, 0.4],
         )[0]  # fmt: skip
-        if kind in ("batch", "dropout", "shared", "pair", "nested", "checkpoint", "mode", "inner residual"):
+        if kind in (
+            "batch",
+            "dropout",
+            "shared",
+            "pair",
+            "nested",
+            "checkpoint",
+            "mode",
+            "inner residual",
+        ):
             w.tags.add(f"{kind} on branch")
         getattr(self, f"_{kind.replace(' ', '_')}")(name, p)
 
@@ -424,7 +444,9 @@ class _Block:
     def _functional(self, name: str, p: dict[str, str]) -> None:
         weight = self.parameter("w", "torch.randn(6, 6, 1, 1) / 2.4" if self.w.layout == "image"
                                 else "torch.randn(6, 6) / 2.4")  # fmt: skip
-        self._apply_text(name, f"F.{'conv2d' if self.w.layout == 'image' else 'linear'}({name}, {weight})")
+        self._apply_text(
+            name, f"F.{'conv2d' if self.w.layout == 'image' else 'linear'}({name}, {weight})"
+        )
 
     def _apply_text(self, name: str, text: str) -> None:
         self.line(f"{name} = {text}")
@@ -461,7 +483,9 @@ class _Block:
         return None
 
     def _nested(self, name: str, p: dict[str, str]) -> None:
-        self._apply(name, self.child(f"nn.Sequential({p['norm']}, nn.Sequential({p['linear']}, nn.GELU()))"))
+        self._apply(
+            name, self.child(f"nn.Sequential({p['norm']}, nn.Sequential({p['linear']}, nn.GELU()))")
+        )
 
     def _checkpoint(self, name: str, p: dict[str, str]) -> None:
         child = self.child(f"nn.Sequential({p['linear']}, nn.Tanh(), {p['linear']})")
@@ -587,7 +611,9 @@ class _Block:
             if kind == "side":
                 self.line(f"e = {self.child('nn.Linear(6, 6)')}(x.mean(0, keepdim=True))"
                           if w.layout != "image" else "e = x.mean(0, keepdim=True)")  # fmt: skip
-            value = {"input": f"{source}.tanh()", "side": "e", "given": "extra", "branch": "h"}[kind]
+            value = {"input": f"{source}.tanh()", "side": "e", "given": "extra", "branch": "h"}[
+                kind
+            ]
             self.line(f"return y, {value}")
             return
         self.line(

@@ -237,6 +237,8 @@ class _Deriver:
         operands = [arg for arg in operation.args if isinstance(arg, Ref)]
         if "sub" in operation.function.__name__ and operands[-1].value == join.shortcut:
             raise NotDerivable("its shortcut is subtracted from its branch")
+        if operation.kwargs.get("alpha", 1) != 1 and operands[-1].value == join.shortcut:
+            raise NotDerivable("its shortcut is multiplied where it is added")
         slot = self._value(join.shortcut)
         if isinstance(slot, Slot):
             self.slots[number] = slot.number

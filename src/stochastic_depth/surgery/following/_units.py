@@ -352,7 +352,9 @@ class _Survey:
         free = {
             join: whole
             for join, whole in members.items()
-            if not any(p == whole or self._is_part(p, whole) for p in within)
+            if not any(
+                p == whole or self._is_part(p, whole) or self._is_part(whole, p) for p in within
+            )
         }
         owners = [p for p in groups if self.kinds[p] == self.kinds[path]]
         one = len(owners) == 1 or len({self.kinds[whole] for whole in free.values()}) == 1

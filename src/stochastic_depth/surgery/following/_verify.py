@@ -7,7 +7,7 @@ returns; and its samples may be run apart only if each of them comes out as in i
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .._frame import Role, Stub, on_leaf
+from ...blocks import Gate, Rows
+from .._frame import Frame, Role, Stub, on_leaf
 from ._joins import ADDITIONS
 from ._observe import Seen, copied
 from ._pattern import Arguments
@@ -98,6 +99,10 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
             branch.obstacle = NO_EXIT
     known.rows = _row_fault(unit, block, kind, sizes, known, weights)
     unit.rows = known.rows
+    for number, branch in enumerate(unit.branches):
+        if branch.exits and not (unit.rows or _apart(unit, number, block, kind, sizes[-1], weights)):
+            roles = branch.roles.items()
+            branch.roles = {key: replace(role, enters=None) for key, role in roles}
     unit.patterns[sizes[0].pattern] = known
 
 
@@ -295,7 +300,8 @@ def _left(
 ) -> Any:
     """Return what the block would leave when dropped."""
     if unit.hollow:
-        with _stubbed(unit, block):
+        count = len(unit.branches)
+        with _under(unit, block, Frame(0, [0.0] * count, [True] * count)):
             return _run(block, kind, arguments, leaves, weights)
     shortcut = unit.shortcut
     assert shortcut is not None  # noqa: S101  # the caller has looked
@@ -303,14 +309,14 @@ def _left(
 
 
 @contextmanager
-def _stubbed(unit: Unit, block: nn.Module) -> Iterator[None]:
-    """Have stand-ins take the place of the children on the branches."""
+def _under(unit: Unit, block: nn.Module, frame: Frame) -> Iterator[None]:
+    """Have the children on the branches of a block run under gates."""
     before = []
     for path in {path for branch in unit.branches for path, _ in branch.roles}:
         roles = {nth: r for b in unit.branches for (p, nth), r in b.roles.items() if p == path}
         child = block.get_submodule(path)
         before.append((child, vars(child).get("forward")))
-        child.__dict__["forward"] = _standing_in(child, roles)
+        child.__dict__["forward"] = _gated(child, roles, frame)
     try:
         yield
     finally:
@@ -320,15 +326,13 @@ def _stubbed(unit: Unit, block: nn.Module) -> Iterator[None]:
                 child.__dict__["forward"] = forward
 
 
-def _standing_in(child: nn.Module, roles: dict[int, Role]) -> Callable[..., Any]:
+def _gated(child: nn.Module, roles: dict[int, Role], frame: Frame) -> Callable[..., Any]:
     calls = iter(range(1_000_000))
     own = child.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         role = roles.get(next(calls))
-        if role is None or role.stub is None:
-            return own(*args, **kwargs)
-        return role.stub(args, kwargs, zero=role.leaf is not None)
+        return own(*args, **kwargs) if role is None else frame.call(role, own, args, kwargs)
 
     return forward
 
@@ -498,6 +502,38 @@ def _row_fault(
         if isinstance(a, Tensor) and (a.ndim == 0 or len(a) != size or not _equal(a[-1:], b)):
             return "its samples depend on each other"
     return ""
+
+
+def _apart(
+    unit: Unit,
+    number: int,
+    block: nn.Module,
+    kind: type[nn.Module],
+    arguments: Arguments,
+    weights: dict[str, Tensor],
+) -> bool:
+    """Return whether a branch gives the same on some samples as on all of them, masked.
+
+    What a block does between its children may hold on to the number of samples it was given.
+    """
+    first = next(leaf for leaf in arguments.leaves if isinstance(leaf, Tensor) and leaf.ndim)
+    if first.device.type == "meta":
+        return True
+    size, count = len(first), len(unit.branches)
+    index = torch.tensor([size - 1], device=first.device)
+    every = torch.zeros(size, device=first.device).index_fill(0, index, 1.0)
+    outputs = []
+    for gate in (Rows(index, 1.0), every):
+        gates: list[Gate] = [gate if other == number else 1.0 for other in range(count)]
+        frame = Frame(0, gates, [True] * count)
+        frame.size = size
+        leaves = copied(arguments.leaves)
+        try:
+            with torch.no_grad(), in_mode(block, False), _under(unit, block, frame):
+                outputs.append(_run(block, kind, arguments, leaves, weights))
+        except Exception:  # as above
+            return False
+    return _equal(*outputs)
 
 
 def _not_first(sizes: Sequence[Arguments], known: Known) -> str:
