@@ -98,9 +98,7 @@ def _at_another_size(model: nn.Module, inputs: Inputs) -> tuple[dict[str, list[S
 def _state(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters, and copies of the buffers for the trial to change."""
     state = {name: p for name, p in model.named_parameters() if not is_lazy(p)}
-    return state | {
-        name: b.detach().clone() for name, b in model.named_buffers() if not is_lazy(b)
-    }
+    return state | {name: b.detach().clone() for name, b in model.named_buffers() if not is_lazy(b)}
 
 
 def _given(model: nn.Module, inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:

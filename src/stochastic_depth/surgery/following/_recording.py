@@ -283,7 +283,9 @@ class Recorder(TorchDispatchMode):
         number = len(record.calls)
         given = self._recorded((args, kwargs))
         stack = (*self._open, number)
-        record.calls.append(Call(number, stack, path, given[0], given[1], begin=len(record.operations)))
+        record.calls.append(
+            Call(number, stack, path, given[0], given[1], begin=len(record.operations))
+        )
         self._open.append(number)
 
     def end(self, output: Any) -> None:

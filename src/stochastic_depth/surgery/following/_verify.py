@@ -100,7 +100,9 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
     known.rows = _row_fault(unit, block, kind, sizes, known, weights)
     unit.rows = known.rows
     for number, branch in enumerate(unit.branches):
-        if branch.exits and not (unit.rows or _apart(unit, number, block, kind, sizes[-1], weights)):
+        if branch.exits and not (
+            unit.rows or _apart(unit, number, block, kind, sizes[-1], weights)
+        ):
             roles = branch.roles.items()
             branch.roles = {key: replace(role, enters=None) for key, role in roles}
     unit.patterns[sizes[0].pattern] = known
