@@ -177,9 +177,9 @@ def set_state(model: Any, state: State) -> None:
     """Give a model the attributes and buffers of `state`."""
     for path, module in model.named_modules():
         for name in [*vars(module)]:
-            if name not in OWN and not name.startswith(("_purity", "_stochastic_depth")):
-                if f"{path}.{name}" not in state:
-                    del vars(module)[name]
+            ours = name in OWN or name.startswith(("_purity", "_stochastic_depth"))
+            if not ours and f"{path}.{name}" not in state:
+                del vars(module)[name]
     for key, value in state.items():
         path, _, name = key.rpartition(".")
         module = model.get_submodule(path)

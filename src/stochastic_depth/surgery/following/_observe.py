@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -89,7 +89,7 @@ def _at_another_size(model: nn.Module, inputs: Inputs) -> tuple[dict[str, list[S
         try:
             with _trial(model), _watched(model, calls):
                 functional_call(model, _state(model), *_given(model, more))
-        except Exception:  # not every model takes every size: then no samples are known
+        except Exception:  # noqa: S112  # not every model takes every size: then no samples are known
             continue
         return calls, more.size
     return {}, 0

@@ -196,7 +196,8 @@ class Recorder(TorchDispatchMode):
         dead = [record.values[i] for i in inputs if not record.values[i].live]
         record.operations.append(
             Operation(
-                func, recorded[0], recorded[1], inputs, outputs, self._open[-1] if self._open else 0,
+                func, recorded[0], recorded[1], inputs, outputs,
+                self._open[-1] if self._open else 0,
                 bool(written), frozenset().union(*(value.parameters for value in dead)),
             )
         )  # fmt: skip
@@ -306,9 +307,9 @@ class Recorder(TorchDispatchMode):
         """Record an output; what a module made out of sight depends on what it was given."""
         live = [i for i in call.inputs if self.recording.values[i].live]
         for tensor in pytree.tree_leaves(output):
-            if isinstance(tensor, Tensor) and live and tensor.requires_grad:
-                if not self.recording.values[self._number(tensor)].live:
-                    self._made(tensor, None, live)
+            made = isinstance(tensor, Tensor) and live and tensor.requires_grad
+            if made and not self.recording.values[self._number(tensor)].live:
+                self._made(tensor, None, live)
         return self._recorded(output)
 
 

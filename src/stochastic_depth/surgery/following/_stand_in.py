@@ -40,7 +40,7 @@ def stand_in(pair: Sequence[Seen]) -> Stub | None:
 def _passed_on(
     rules: list[Any], outputs: list[list[Any]], given: list[dict[int, int]]
 ) -> list[Any]:
-    """Return rules in which sizes that a module was given, and returns in that order, are copied."""
+    """Return rules in which sizes that a module was given, and returns in order, are copied."""
     returned = [i for i, leaf in enumerate(outputs[0]) if type(leaf) is int]
     same = all(
         [leaves[i] for i in returned] == list(numbers.values())
