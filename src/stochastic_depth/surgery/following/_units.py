@@ -543,9 +543,9 @@ class _Survey:
     def _name_sites(self, units: list[Unit]) -> None:
         """Say of modules with drop sites that are not on a branch what is wrong with them."""
         for path in dict.fromkeys(self.sites.values()):
-            covered = any(u.path == path or self._is_part(path, u.path) or self._is_part(u.path, path)
-                          for u in units)  # fmt: skip
-            if not covered:
+            places = [unit.path for unit in units]
+            inside = any(path == p or self._is_part(path, p) for p in places)
+            if not inside and not any(self._is_part(p, path) for p in places):
                 self._other(path, self._fault(path))
 
     def _fault(self, path: str) -> str:

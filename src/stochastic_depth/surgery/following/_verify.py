@@ -201,13 +201,10 @@ def _numbers(holder: Any, depth: int = 3) -> Iterator[tuple[Any, Any, float]]:
             yield holder, name, value
         elif isinstance(value, dict | list) and depth:
             yield from _numbers(value, depth - 1)
-        elif (
-            depth
-            and not isinstance(value, nn.Module | Tensor | type)
-            and hasattr(value, "__dict__")
-        ):
-            if isinstance(vars(value), dict):
-                yield from _numbers(vars(value), depth - 1)
+        elif depth and not isinstance(value, nn.Module | Tensor | type):
+            attributes = getattr(value, "__dict__", None)
+            if isinstance(attributes, dict):
+                yield from _numbers(attributes, depth - 1)
 
 
 def _other(value: Any) -> Any:
