@@ -169,7 +169,8 @@ def _look_at_tools(
     if model.training and (is_tracing() or torch.compiler.is_exporting()):
         raise Unsupported(
             f"torch.jit.trace and torch.export would freeze one draw of the gates of {name}. "
-            "Call model.eval() first, or extract the subnetwork that you want with stochastic_depth.extract."
+            "Call model.eval() first, or extract the subnetwork that you want with "
+            "stochastic_depth.extract."
         )
     if compiling and not controller.compiled and "compile" not in controller.warned:
         controller.warned.add("compile")
