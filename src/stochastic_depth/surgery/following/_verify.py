@@ -72,25 +72,22 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
     weights = _redrawn(block)
     known.batched = _batched(sizes)
     known.masked = _kept(unit, block, kind, sizes[0], weights)
-    _check_exits(unit, block, kind, sizes, known, weights)
+    fault = _check_exits(unit, block, kind, sizes, known, weights)
     if unit.form == "branch":
         known.stub = stub_of(seen, larger)
         if known.stub is None:
             known.masked = known.masked or "the shape of what it returns cannot be told"
+    elif unit.shortcut is not None and fault:
+        unit.shortcut, unit.masked = None, fault
     elif unit.shortcut is not None:
-        for arguments in sizes:
-            if fault := _fault(unit, block, kind, arguments, known, weights):
-                unit.shortcut, unit.masked = None, fault
-                break
-        else:
-            with other_numbers(block):
-                other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
-                if _fault(unit, block, kind, other, known, weights):
-                    unit.shortcut, unit.masked = None, FROZEN
+        with other_numbers(block):
+            other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
+            if _faults(unit, block, kind, [other], known, weights):
+                unit.shortcut, unit.masked = None, FROZEN
     again = unit.masked not in ("", PRODUCT) and not known.masked  # its forward runs twice
     if unit.form == "block" and again and unit.spared:
         reason, unit.masked, unit.hollow = unit.masked, "", True
-        if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
+        if _faults(unit, block, kind, sizes, known, weights):
             unit.masked, unit.hollow = reason, False
     if unit.shortcut is None and unit.form == "block" and not (_every_exit(unit) or unit.hollow):
         unit.obstacle = unit.obstacle or unit.masked
@@ -128,7 +125,7 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     still = arguments_with(arguments, copied(arguments.leaves))
     with torch.no_grad():
         if unit.form == "block" and (unit.shortcut is not None or unit.hollow):
-            known.masked = _fault(unit, block, kind, still, known, None)
+            known.masked = _fault(block.training, unit, block, kind, still, known, None)
         known.rows = unit.rows or _row_fault(unit, block, kind, [still], known, None)
         if unit.form == "branch":
             output = _run(block, kind, still, still.leaves, None)
@@ -211,21 +208,21 @@ def _other(value: Any) -> Any:
     return value * 0.9 if isinstance(value, float) else value
 
 
-def _fault(
+def _faults(
     unit: Unit,
     block: nn.Module,
     kind: type[nn.Module],
-    arguments: Arguments,
+    sizes: Sequence[Arguments],
     known: Known,
-    weights: dict[str, Tensor] | None,
+    weights: dict[str, Tensor],
 ) -> str:
-    """Return what is wrong with the shortcut of a unit, or an empty string."""
-    modes = (True, False) if weights is not None else (block.training,)
-    faults = (_fault_in(mode, unit, block, kind, arguments, known, weights) for mode in modes)
+    """Return what is wrong with the shortcut of a unit at these sizes, or an empty string."""
+    trials = [(True, arguments) for arguments in sizes] + [(False, sizes[0])]
+    faults = (_fault(mode, unit, block, kind, given, known, weights) for mode, given in trials)
     return next(filter(None, faults), "")
 
 
-def _fault_in(
+def _fault(
     training: bool,
     unit: Unit,
     block: nn.Module,
@@ -260,20 +257,24 @@ def _check_exits(
     sizes: Sequence[Arguments],
     known: Known,
     weights: dict[str, Tensor],
-) -> None:
-    """Forget where the branches leave if that is not so in every mode.
+) -> str:
+    """Forget where the branches leave if that is not so in every mode; return what is wrong.
 
-    Then the whole change of the block is scaled, which needs its shortcut only.
+    Without them the whole change of the block is scaled, which needs its shortcut only.
     """
-    if unit.shortcut is None or not _every_exit(unit):
-        return
-    if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
-        before = [(branch.exits, branch.roles, branch.spared) for branch in unit.branches]
-        for branch in unit.branches:
-            branch.exits, branch.roles, branch.spared = (), {}, False
-        if any(_fault(unit, block, kind, arguments, known, weights) for arguments in sizes):
-            for branch, kept in zip(unit.branches, before, strict=True):
-                branch.exits, branch.roles, branch.spared = kept
+    if unit.shortcut is None:
+        return ""
+    fault = _faults(unit, block, kind, sizes, known, weights)
+    if not fault or not _every_exit(unit):
+        return fault
+    before = [(branch.exits, branch.roles, branch.spared) for branch in unit.branches]
+    for branch in unit.branches:
+        branch.exits, branch.roles, branch.spared = (), {}, False
+    if not _faults(unit, block, kind, sizes, known, weights):
+        return ""
+    for branch, kept in zip(unit.branches, before, strict=True):
+        branch.exits, branch.roles, branch.spared = kept
+    return fault
 
 
 def _stream(unit: Unit, arguments: Arguments) -> int:
