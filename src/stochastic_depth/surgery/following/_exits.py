@@ -77,7 +77,8 @@ class _Walk:
         for number in range(self.block.begin, len(self.recording.operations)):
             operation = self.recording.operations[number]
             inside = self.children & set(self.recording.calls[operation.call].stack)
-            if number not in self.operations and not inside:
+            makes = set(operation.outputs) - set(operation.inputs)
+            if number not in self.operations and not inside and makes:
                 others.update(operation.inputs)
         return bool(self.values & others)
 

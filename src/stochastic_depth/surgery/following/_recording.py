@@ -205,13 +205,16 @@ class Recorder(TorchDispatchMode):
     def _made_or_same(
         self, tensor: Tensor, operation: int, recorded: Any, inputs: tuple[int, ...]
     ) -> int:
-        """Number what an operation returns; another name for one of its inputs is no new value.
+        """Number what an operation returns; another name for what it comes from is no new value.
 
         `x.detach()` shows the memory of x: had it a number of its own, whatever is done with x
         later would seem to be done with the detached tensor.
         """
         known = self._numbers.get(_key(tensor))
-        return known if known in inputs else self._made(tensor, operation, inputs)
+        sources = (self.recording.values[number] for number in inputs)
+        if known is not None and any(source.ancestors >> known & 1 for source in sources):
+            return known
+        return self._made(tensor, operation, inputs)
 
     def _made(self, tensor: Tensor, operation: int | None, inputs: Iterable[int]) -> int:
         """Number the value that an operation has put into `tensor`."""
