@@ -203,24 +203,24 @@ class With(nn.Module):
 
 
 class Paired(Base):
-    """Takes its second input from the first, as decoders take what encoders return."""
+    """Takes a second input for its block, as decoders take what encoders return."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.block = block
 
-    def forward(self, x):
-        return self.block(self.g(x), *self.further(x))
+    def forward(self, x, condition):
+        return self.block(self.g(x), *self.further(condition))
 
 
 class WithCondition(Paired):
-    def further(self, x):
-        return x, 2.0
+    def further(self, condition):
+        return condition, 2.0
 
 
 class WithPair(Paired):
-    def further(self, x):
-        return ((x, x.sin()),)
+    def further(self, condition):
+        return ((condition, condition.sin()),)
 
 
 GATES = ([0.5], [[0.5, 0.0, 0.0, 0.5, 0.0]], [[2.0, 0.0, 1.0, 0.5, 0.0]])
@@ -228,22 +228,22 @@ GATES = ([0.5], [[0.5, 0.0, 0.0, 0.5, 0.0]], [[2.0, 0.0, 1.0, 0.5, 0.0]])
 
 @pytest.mark.parametrize("gate", GATES)
 def test_further_inputs_go_with_their_samples(gate):
-    model, x = WithCondition(Conditioned()).double().eval(), batch()
+    model, x, c = WithCondition(Conditioned()).double().eval(), batch(), batch(1)
     gates = torch.tensor(gate, dtype=torch.float64)
     h, d = model.g(x), gates.reshape(-1, 1)
-    expected = h + d * model.block.f(h + x) + 2.0 * x
-    with sd.gating(model, gates):
-        assert (model(x) - expected).abs().max() < 1e-12
+    expected = h + d * model.block.f(h + c) + 2.0 * c
+    with sd.gating(model, gates, example=(x, c)):
+        assert (model(x, c) - expected).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("gate", [[0.0], *GATES])
 def test_a_tensor_within_an_argument_is_found(gate):
-    model, x = WithPair(InContainer()).double().eval(), batch()
+    model, x, c = WithPair(InContainer()).double().eval(), batch(), batch(1)
     gates = torch.tensor(gate, dtype=torch.float64)
     h, d = model.g(x), gates.reshape(-1, 1)
-    expected = h + d * model.block.f(h) * x + x.sin()
-    with sd.gating(model, gates):
-        assert (model(x) - expected).abs().max() < 1e-12
+    expected = h + d * model.block.f(h) * c + c.sin()
+    with sd.gating(model, gates, example=(x, c)):
+        assert (model(x, c) - expected).abs().max() < 1e-12
 
 
 def test_another_pattern_of_call_is_looked_at_anew():
