@@ -25,8 +25,8 @@ $(READY): pyproject.toml
 demo: env  ## compare constant with stochastic depth and write demo/report.html (DATA=folder with CIFAR-10)
 	$(BIN)/sdepth compare $(if $(DATA),--recipe demo_cifar10 --data.data_dir $(DATA),--recipe demo_digits) --out $(DEMO)
 
-test: env  ## run the tests, doctests included (under ten minutes on two cores)
-	$(BIN)/python -m pytest -m "not slow"
+test: env  ## run the tests, doctests included, in two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: env  ## run the tests that take longer than a minute each
 	$(BIN)/python -m pytest -m slow --timeout 3600

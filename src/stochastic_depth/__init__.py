@@ -9,7 +9,9 @@ the gates (`schedules`, `curricula`, `budgets`, `gates`), a way to run them (`bl
 `apply`), or a question about f (`theory`).
 """
 
-from . import blocks, budgets, curricula, gates, models, schedules, surgery, theory
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._errors import (
     AlreadyApplied,
     CheckpointError,
@@ -23,8 +25,11 @@ from ._errors import (
     TrainingDiverged,
     Unsupported,
 )
-from .blocks import DropPath, StochasticDepth, stochastic_depth
-from .surgery import apply, extract, find_blocks, gated, gating, plan
+
+if TYPE_CHECKING:
+    from . import blocks, budgets, curricula, gates, models, schedules, surgery, theory
+    from .blocks import DropPath, StochasticDepth, stochastic_depth
+    from .surgery import apply, extract, find_blocks, gated, gating, plan
 
 __all__ = [
     # choose the gates
@@ -62,3 +67,22 @@ __all__ = [
     "TrainingDiverged",
     "Unsupported",
 ]
+
+# Imported when first used: `sdepth --help` need not wait for torch.
+_HOMES = {
+    "blocks": ("DropPath", "StochasticDepth", "stochastic_depth"),
+    "surgery": ("apply", "extract", "find_blocks", "gated", "gating", "plan"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{home}", __name__), name)
+    if name in __all__:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

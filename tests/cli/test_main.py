@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from stochastic_depth import InvalidArgument
 from stochastic_depth.cli import VERBS, main
+from stochastic_depth.cli._help import TOPICS
 
 
 def test_help_names_every_verb(capsys):
@@ -29,8 +31,7 @@ def test_an_unknown_verb(capsys):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself_with_an_example(verb, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main([verb, "--help"])
+    assert main([verb, "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.startswith(f"usage: sdepth {verb}")
     assert f"Example: sdepth {verb}" in printed
@@ -81,7 +82,7 @@ def test_several_subjects(monkeypatch):
 
 def test_a_second_subject_is_refused(capsys):
     assert main(["train", "demo_digits", "another", "--out=run"]) == 2
-    assert "unrecognized arguments: another" in capsys.readouterr().err
+    assert "'another' is one word too many" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -119,15 +120,59 @@ def test_a_bug_is_not_hidden(monkeypatch):
         main(["validate", "--recipe", "demo_digits"])
 
 
-def test_help_and_plan_do_not_wait_for_training_libraries():
+def test_the_overview_waits_for_no_library_that_computes():
     code = (
-        "import sys; from stochastic_depth.cli import main; main(['--help']);"
-        "import stochastic_depth.cli.plan;"
-        "heavy = {'lightning', 'altair', 'polars', 'torchvision'} & set(sys.modules);"
+        "import sys; from stochastic_depth.cli import main; main([]); main(['--version']);"
+        "heavy = {'torch', 'numpy', 'rich', 'lightning', 'polars'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_is_a_page_and_the_rest_is_by_topic(capsys):
+    assert main(["train", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert len(page.splitlines()) < 70
+    assert page.startswith("usage: sdepth train [RECIPE] --out OUT [options]\n")
+    topics = ("data", "depth", "learning_rate", "model", "optimizer", "run")
+    assert ", ".join(topics) in " ".join(page.split())
+    shown = set(re.findall(r"^  (--[\w.]+)", page, re.MULTILINE))
+    assert {"--data.name", "--epochs", "--seed", "--depth.last"} < shown
+    by_topic = set()
+    for topic in topics:
+        assert main(["train", "--help", topic]) == 0
+        options = set(re.findall(r"^  (--[\w.]+)", capsys.readouterr().out, re.MULTILINE))
+        assert options
+        assert options & by_topic == set()
+        by_topic |= options
+    assert {"--depth.curriculum", "--learning_rate.decay", "--precision"} <= by_topic - shown
+    assert main(["train", "--help", "all"]) == 0
+    assert set(re.findall(r"^  (--[\w.]+)", capsys.readouterr().out, re.MULTILINE)) == by_topic
+
+
+def test_help_of_an_unknown_topic(capsys):
+    assert main(["train", "--help", "dept"]) == 2
+    assert "Did you mean 'depth'?" in capsys.readouterr().err
+
+
+def test_help_and_plan_do_not_wait_for_training_libraries():
+    code = (
+        "import sys; from stochastic_depth.cli import VERBS, main; main(['--help']);"
+        "import stochastic_depth.cli.plan;"
+        "heavy = {'lightning', 'altair', 'polars', 'torchvision'} & set(sys.modules);"
+        "print([main([verb, '--help']) for verb in VERBS]);"
+        "heavy |= {'lightning', 'torchvision', 'scipy.stats', 'transformers'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_topics_are_documented():
+    page = (Path(__file__).parents[2] / "docs/terminal.md").read_text()
+    for topic, subject in TOPICS.items():
+        assert f"\n| `{topic}` | {subject} |\n" in page
 
 
 def test_a_switch_needs_no_value(capsys):

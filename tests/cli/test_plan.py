@@ -84,7 +84,7 @@ def test_auto_says_why_and_linear_why_not(capsys):
         (["stochastic_depth.models.CifarNet", "--last=1"], "Did you mean 'CifarResNet'?"),
         ([*OWN[:1], "--last=0.8"], "must be called with arguments it accepts; got {}. missing"),
         ([*OWN, "--last=1.8"], "last must be in [0, 1]; got 1.8. Survival is P(block runs)"),
-        ([*OWN, "--last=nan"], "last must be float; got nan"),
+        ([*OWN, "--last=nan"], "last must be a number or null; got 'nan'"),
         ([*OWN], "depth must be given by exactly one of last, budget, probabilities"),
         ([*OWN, "--last=0.5", "--schedule=lineer"], "Did you mean 'linear'?"),
         ([*OWN, "--budget=0.05", "--schedule=linear"], "budget must be in [0.4"),

@@ -20,7 +20,7 @@ def test_trains_and_prints_the_result(tmp_path, capsys):
     run, copy = tmp_path / "run", tmp_path / "run.json"
     assert main(["train", *SMALL, "--out", str(run), "--json", str(copy), "--progress=false"]) == 0
     printed = capsys.readouterr()
-    assert "test error after the last epoch" in printed.out
+    assert "test error, last epoch" in printed.out
     assert printed.err == ""
     record = json.loads(copy.read_text())
     assert record == json.loads((run / "run.json").read_text())
@@ -54,8 +54,11 @@ def test_short_options_of_the_data(options, field, value, monkeypatch):
 
 
 BAD = {
-    "no output": ([], "required: out"),
-    "unknown option": (["--out=run", "--epoch=3"], "--epoch.* Did you mean 'epochs'"),
+    "no output": ([], "out must be given; got nothing. Pass --out."),
+    "unknown option": (
+        ["--out=run", "--epoch=3"],
+        "--epoch is not an option of sdepth train. Did you mean 'epochs'",
+    ),
     "unknown field": (["--out=run", "--data.limt=3"], "Did you mean 'data.limit'"),
     "unknown recipe": (["--out=run", "--recipe=demo_digit"], "Did you mean 'demo_digits'"),
     "unknown schedule": (["--out=run", "--depth.schedule=lin"], "Did you mean 'linear'"),
@@ -78,7 +81,49 @@ BAD = {
     ),
     "budget": (["--out=run", "--depth.last=null", "--depth.budget=0.1"], r"budget must be in \["),
     "two levels": (["--out=run", "--depth.budget=0.8"], "Pass null for the others"),
-    "type": (["--out=run", "--epochs=many"], "epochs must be int; got many"),
+    "type of the model": (
+        ["--out=run", "--model.init_args.depth=deep"],
+        r"model\.init_args\.depth must be a whole number; got 'deep'\.$",
+    ),
+    "argument of the model": (
+        ["--out=run", "--model.init_args.widht=3"],
+        r"widht is not an argument of stochastic_depth\.models\.CifarResNet\. Did you mean 'width'",
+    ),
+    "optimizer": (
+        ["--out=run", "--optimizer=torch.optim.SDG"],
+        r"optimizer must be the import path of a class or function; .* Did you mean 'SGD'",
+    ),
+    "optimizer that is a number": (
+        ["--out=run", "--optimizer=3"],
+        "optimizer must be an import path, or a mapping of class_path and init_args; got '3'",
+    ),
+    "path of the optimizer": (
+        ["--out=run", "--optimizer={class_path: 3}"],
+        "optimizer must be an import path, or a mapping .*; got another class_path",
+    ),
+    "logger": (["--out=run", "--loggers=[3]"], "loggers must be a list of mappings .*; got '3'"),
+    "path of a logger": (
+        ["--out=run", "--loggers=[{class_path: 3}]"],
+        "class_path must be an import path; got 3",
+    ),
+    "arguments of a logger": (
+        ["--out=run", "--loggers=[{class_path: torch.nn.Linear, init_args: 3}]"],
+        "init_args must be a mapping of arguments; got 3",
+    ),
+    "logger without a path": (
+        ["--out=run", "--loggers=[{}]"],
+        r"loggers must be a list of class_path, init_args; got \{\} in it\. missing a required",
+    ),
+    "switch": (["--out=run", "--data.flip=maybe"], "flip must be true or false; got 'maybe'"),
+    "optional": (["--out=run", "--limit=x"], "limit must be a whole number or null; got 'x'"),
+    "list": (["--out=run", "--depth.points=3"], "points must be a list such as"),
+    "group": (["--out=run", "--depth=3"], "depth must be a mapping of its fields, or a file"),
+    "field of a group": (
+        ["--out=run", '--depth={"lats": 3}'],
+        "depth.lats is not a field. Did you mean 'depth.last'",
+    ),
+    "no value": (["--out=run", "--epochs"], "--epochs must be followed by a value; got none"),
+    "type": (["--out=run", "--epochs=many"], "epochs must be a whole number; got 'many'"),
     "too many images": (["--out=run", "--limit=5000"], "data.limit"),
     "depth": (["--out=run", "--model.init_args.depth=21"], "depth must be 6n"),
 }

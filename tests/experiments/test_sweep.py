@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,19 @@ def marks(out: Path) -> list[Path]:
     return sorted((out / "marks").iterdir())
 
 
-def test_every_cell_runs_once_with_every_seed(config: RunConfig, tmp_path: Path) -> None:
-    swept = run(config, tmp_path)
-    assert len(marks(tmp_path)) == 8
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of `swept`; a test that goes on with it takes a copy."""
+    return tmp_path_factory.mktemp("sweep")
+
+
+@pytest.fixture(scope="module")
+def swept(config: RunConfig, out: Path) -> Sweep:
+    return run(config, out)
+
+
+def test_every_cell_runs_once_with_every_seed(swept: Sweep, out: Path) -> None:
+    assert len(marks(out)) == 8
     runs = swept.runs()
     assert runs.select("schedule", "budget", "seed").unique().height == runs.height == 8
     assert runs["identity"].n_unique() == 8
@@ -51,17 +62,22 @@ def test_every_cell_runs_once_with_every_seed(config: RunConfig, tmp_path: Path)
         assert record.config["threads"] == 1
 
 
-def test_asking_again_does_only_what_is_missing(config: RunConfig, tmp_path: Path) -> None:
-    first = run(config, tmp_path)
-    record = first.comparison.runs[3].directory / "run.json"
+def test_asking_again_does_only_what_is_missing(
+    config: RunConfig, swept: Sweep, out: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+    name = swept.comparison.runs[3].directory.name
+    record = tmp_path / "runs" / name / "run.json"
     record.write_text(record.read_text().replace('"finished",', '"running",'))
     again = run(config, tmp_path)
     assert len(marks(tmp_path)) == 9
-    assert again.runs().equals(first.runs())
+    assert again.runs().equals(swept.runs())
 
 
-def test_a_larger_grid_keeps_the_runs_of_the_smaller(config: RunConfig, tmp_path: Path) -> None:
-    run(config, tmp_path)
+def test_a_larger_grid_keeps_the_runs_of_the_smaller(
+    config: RunConfig, swept: Sweep, out: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(out, tmp_path, dirs_exist_ok=True)
     larger = run(config, tmp_path, GRID | {"budget": (0.6, 0.7, 0.8), "seed": (0, 1, 2)})
     assert larger.cells().height == 6
     assert len(marks(tmp_path)) == 18
@@ -121,8 +137,8 @@ def test_tables_say_what_the_records_say(config: RunConfig, tmp_path: Path) -> N
     assert contrast["difference"] == pytest.approx(np.mean(errors[False]) - np.mean(errors[True]))
 
 
-def test_contrasts_run_along_every_axis(config: RunConfig, tmp_path: Path) -> None:
-    contrasts = run(config, tmp_path).contrasts()
+def test_contrasts_run_along_every_axis(swept: Sweep) -> None:
+    contrasts = swept.contrasts()
     found = contrasts.select("axis", "at", "baseline", "value").rows()
     assert found == [
         ("schedule", "budget=0.6", "uniform", "linear"),
@@ -133,13 +149,12 @@ def test_contrasts_run_along_every_axis(config: RunConfig, tmp_path: Path) -> No
     assert contrasts["p_sign"].null_count() == 0  # beside every comparison
 
 
-def test_tables_are_written(config: RunConfig, tmp_path: Path) -> None:
-    swept = run(config, tmp_path)
+def test_tables_are_written(swept: Sweep, out: Path) -> None:
     for name in ("runs", "cells", "contrasts"):
-        written = pl.read_csv(tmp_path / f"{name}.csv")
+        written = pl.read_csv(out / f"{name}.csv")
         assert written.columns == getattr(swept, name)().columns
         assert written.height == getattr(swept, name)().height
-    assert Comparison.read(tmp_path).variants == swept.comparison.variants
+    assert Comparison.read(out).variants == swept.comparison.variants
 
 
 def test_seeds_alone_are_one_cell(config: RunConfig, tmp_path: Path) -> None:
@@ -170,7 +185,7 @@ def test_bad_grids_are_refused_before_anything_is_written(
 def test_without_ray_it_says_how_to_get_it(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stochastic_depth.experiments._ray.find_spec", lambda name: None)
+    monkeypatch.setattr("stochastic_depth.experiments._executors.find_spec", lambda name: None)
     with pytest.raises(Unsupported, match=r"pip install 'stochastic-depth\[cluster\]'"):
         run(config, tmp_path / "out", on="ray")
     assert not (tmp_path / "out").exists()

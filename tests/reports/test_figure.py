@@ -3,15 +3,22 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
+
 from stochastic_depth.experiments import Comparison
-from stochastic_depth.reports import figures
+from stochastic_depth.reports import Figure, figures
 from tests.experiments.records import write_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def test_every_figure_is_there_once(runs: Comparison) -> None:
-    names = [figure.name for figure in figures(runs)]
+@pytest.fixture(scope="module")
+def all_drawn(runs: Comparison) -> list[Figure]:
+    return figures(runs)
+
+
+def test_every_figure_is_there_once(all_drawn: list[Figure]) -> None:
+    names = [figure.name for figure in all_drawn]
     assert len(set(names)) == len(names)
     assert set(names) == {
         "seeds",
@@ -29,12 +36,15 @@ def test_every_figure_is_there_once(runs: Comparison) -> None:
     }
 
 
-def test_every_figure_renders_on_the_page_and_alone(runs: Comparison, tmp_path: Path) -> None:
-    for drawn in figures(runs):
-        still = ElementTree.fromstring(drawn.still())  # noqa: S314  # our own drawing
-        assert still.tag.endswith("svg")
-        assert "var(--" in drawn.still()
-        assert 'opacity="0"' not in drawn.still()  # nothing that only a pointer would show
+def test_every_figure_renders_on_the_page_and_alone(
+    all_drawn: list[Figure], tmp_path: Path
+) -> None:
+    for drawn in all_drawn:
+        still = drawn.still()
+        root = ElementTree.fromstring(still)  # noqa: S314  # our own drawing
+        assert root.tag.endswith("svg")
+        assert "var(--" in still
+        assert 'opacity="0"' not in still  # nothing that only a pointer would show
         svg, png = drawn.save(tmp_path)
         assert drawn.title in svg.read_text()
         assert "var(--" not in svg.read_text()
@@ -43,8 +53,8 @@ def test_every_figure_renders_on_the_page_and_alone(runs: Comparison, tmp_path: 
         assert drawn.description
 
 
-def test_every_vertical_axis_names_its_quantity(runs: Comparison) -> None:
-    for drawn in figures(runs):
+def test_every_vertical_axis_names_its_quantity(all_drawn: list[Figure]) -> None:
+    for drawn in all_drawn:
         text = drawn.svg()
         titles = [node for node in text.split("<") if 'class="mark-text role-axis-title' in node]
         assert len(titles) >= 2, drawn.name

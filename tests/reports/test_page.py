@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stochastic_depth.experiments import Comparison, Plan
-from stochastic_depth.reports import figures, page, write_page
+from stochastic_depth.reports import Figure, figures, page, write_page
 from tests.experiments.records import comparison, write_run
 
 NOTES = "**Regularisation.** With flips a tie.\n\n| seeds | gap |\n|---|---|\n| 10 | +3.24 |\n"
@@ -55,6 +55,12 @@ def html(runs: Comparison) -> str:
 @pytest.fixture(scope="module")
 def elements(html: str) -> Elements:
     return Elements(html)
+
+
+@pytest.fixture
+def words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawings, which take seconds."""
+    monkeypatch.setattr(Figure, "still", lambda figure: "")
 
 
 def test_nothing_is_loaded_from_outside(elements: Elements, html: str) -> None:
@@ -133,17 +139,20 @@ def test_text_cannot_become_markup(tmp_path: Path) -> None:
     assert html.count("</script>") == 3
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_notes_cannot_become_markup_either(runs: Comparison) -> None:
     plan = dataclasses.replace(runs.plan, notes="<script>alert(1)</script>")
     assert "<script>alert" not in page(dataclasses.replace(runs, plan=plan))
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_departures_from_the_recipe_are_named(runs: Comparison) -> None:
     plan = dataclasses.replace(runs.plan, changes={"data.flip": True})
     html = page(dataclasses.replace(runs, plan=plan))
     assert "These runs change the recipe that the notes speak of: data.flip = true" in html
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_failed_and_running_runs_are_named(tmp_path: Path) -> None:
     write_run(tmp_path / "a", variant="constant", last=1.0)
     write_run(tmp_path / "b", status="running")

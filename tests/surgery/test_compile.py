@@ -53,8 +53,17 @@ def test_a_bounded_number_of_graphs_and_no_break(name, granularity):
         counts.append(backend.graphs)
         drawn.add(tuple(handle.gates.tolist()))
     assert len(drawn) > 4
-    kinds = {"torchvision-resnet": 4, "timm-vit": 2, "timm-eva": 2, "own-cifar": 5}
-    assert counts[-1] == counts[11] == kinds[name]
+    assert counts[-1] == counts[11]
+    assert 0 < counts[-1] <= 2 * len(structures(model, handle))
+
+
+def structures(model, handle):
+    """Return the kinds of layers in the blocks: one graph each, and one more for their mode."""
+    return {
+        (str(module), *(p.shape for p in module.parameters()))
+        for block in handle.blocks
+        for module in model.get_submodule(block.path).modules()
+    }
 
 
 class Widened(nn.Module):
@@ -88,7 +97,7 @@ def test_compiled_branches_compute_the_same(name, per):
     plain = NETWORKS[name]()
     compiled = copy.deepcopy(plain)
     for model in (plain, compiled):
-        handle = sd.apply(model, sd.schedules.uniform(0.6), per=per)
+        handle = sd.apply(model, sd.schedules.uniform(0.6), per=per, seed=0)
         model.train()
         if model is compiled:
             handle.compile(backend="aot_eager")
@@ -100,7 +109,7 @@ def test_compiled_branches_compute_the_same(name, per):
 def test_a_model_compiled_as_a_whole_keeps_its_gates_outside_of_graphs():
     plain = NETWORKS["timm-vit"]().train()
     model = copy.deepcopy(plain)
-    handles = [sd.apply(each, sd.schedules.uniform(0.5)) for each in (plain, model)]
+    handles = [sd.apply(each, sd.schedules.uniform(0.5), seed=0) for each in (plain, model)]
     backend = CountingBackend()
     handles[1].compile(backend=backend)
     compiled = torch.compile(model, backend=backend)

@@ -147,6 +147,40 @@ def test_all_subnetworks_of_a_linear_network_average_to_its_evaluation():
         assert len(handle.blocks) == 4
 
 
+class TwoFactors(torch.nn.Module):
+    """Multiplies its input by 1 + a, then by 1 + b."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+        self.a.weight.data.fill_(a)
+        self.b.weight.data.fill_(b)
+
+    def forward(self, x):
+        x = x + self.a(x)
+        return x + self.b(x)
+
+
+@pytest.mark.parametrize(("scale", "biased"), [("block", 0), ("branch", 1)])
+@pytest.mark.parametrize(("a", "b", "p"), [(1.0, 1.0, 0.5), (0.3, -2.0, 0.8), (2.0, 0.7, 0.1)])
+def test_the_mean_of_a_block_of_two_branches(scale, biased, a, b, p):
+    """With d = 1/p or 0: 1 + a + b + ab for the whole change, ab (1-p)/p more for each branch.
+
+    For a = b = 1 and p = 1/2 that is 4, and 5.
+    """
+    model = torch.nn.Sequential(TwoFactors(a, b)).double()
+    x = torch.ones(1, 1, dtype=torch.float64)
+    sd.apply(model, torch.tensor([p]), scale=scale, example=x)
+    with sd.gating(model, torch.tensor([1 / p], dtype=torch.float64)):
+        running = model(x)
+    with sd.gating(model, torch.zeros(1, dtype=torch.float64)):
+        dropped = model(x)
+    mean = p * running + (1 - p) * dropped
+    assert dropped.item() == 1
+    assert mean.item() == pytest.approx((1 + a) * (1 + b) + biased * a * b * (1 - p) / p)
+    assert model.eval()(x).item() == pytest.approx((1 + a) * (1 + b))
+
+
 @pytest.mark.parametrize("gates", [torch.ones(2), torch.ones(3, 1, 1), [1.0, 1.0, 1.0]])
 def test_gates_of_another_shape_are_refused(gates):
     model = NETWORKS["timm-vit"]()

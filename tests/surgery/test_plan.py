@@ -112,7 +112,10 @@ def test_it_can_be_written_as_json():
 
 
 def test_nothing_to_drop_is_said():
-    with pytest.raises(sd.NothingToDrop, match="looked at all of its modules, none of which adds a branch to its input"):
+    with pytest.raises(
+        sd.NothingToDrop,
+        match="looked at all of its modules, none of which adds a branch to its input",
+    ):
         sd.plan(nn.Linear(2, 2), sd.schedules.uniform(0.5))
 
 

@@ -1,6 +1,5 @@
 """A network and a data set that train in a fraction of a second."""
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,6 @@ from typing import Any
 import pytest
 
 from stochastic_depth.training import RunConfig, load
-
-# Before any test starts a process: each is forked from one that has imported everything.
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["stochastic_depth.training._train"])
 
 SMALL = {
     "model.init_args.depth": 14,

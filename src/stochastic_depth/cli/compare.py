@@ -4,14 +4,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from .. import experiments, training
-from ._outcome import show
+from .. import training
 
 
 def compare(
     config: training.RunConfig,
     out: Path,
-    variants: list[str] | None = None,
+    variant: list[str] | None = None,
     seeds: int = 3,
     parallel: int | None = None,
     json: Path | None = None,
@@ -28,7 +27,7 @@ def compare(
     Args:
         config: the recipe; --seed is the first seed.
         out: directory of the runs, of compare.json and of report.html.
-        variants: --variant "NAME FIELD=VALUE ..." once for each; the first is the baseline.
+        variant: "NAME FIELD=VALUE ..." for each; the first is the baseline.
         seeds: number of seeds.
         parallel: runs at a time; by default one per core, or one at a time on a GPU.
         json: also write the figures here.
@@ -36,7 +35,10 @@ def compare(
     Returns:
         0, or 1 if a run failed.
     """
-    named = dict(experiments.parse_variant(text) for text in variants or [])
+    from .. import experiments
+    from ._outcome import show
+
+    named = dict(experiments.parse_variant(text) for text in variant or [])
     comparison = experiments.compare(
         config,
         named or experiments.CONSTANT_AGAINST_STOCHASTIC,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from .. import experiments, reports
+from .. import experiments
 
 
 def diagnose(
@@ -40,6 +40,8 @@ def diagnose(
     Returns:
         0.
     """
+    from .. import reports
+
     console = Console()
     with Console(stderr=True).status("measuring"):
         found = experiments.diagnose(

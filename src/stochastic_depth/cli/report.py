@@ -2,10 +2,6 @@
 
 from pathlib import Path
 
-from .. import reports
-from ..experiments import Comparison
-from ._outcome import show
-
 
 def report(
     runs: list[Path], out: Path | None = None, figures: Path | None = None, json: Path | None = None
@@ -23,6 +19,10 @@ def report(
     Returns:
         0.
     """
+    from .. import reports
+    from ..experiments import Comparison
+    from ._outcome import show
+
     comparison = Comparison.read(*runs)
     show(comparison, out or runs[0] / "report.html", json)
     if figures is not None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from .. import experiments, reports, training
+from .. import training
 
 
 def sweep(
@@ -43,6 +43,8 @@ def sweep(
     Returns:
         0, or 1 if a run failed.
     """
+    from .. import experiments, reports
+
     swept = experiments.sweep(
         config,
         experiments.parse_grid(grid),

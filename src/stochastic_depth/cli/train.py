@@ -11,17 +11,6 @@ from rich.table import Table
 
 from .. import training
 
-ROWS = {
-    "test_error_at_best": "test error at the best validation epoch, %",
-    "test_error_last": "test error after the last epoch, %",
-    "train_error_running": "running training error of the last epoch, %",
-    "train_error_final": "training error at the end, %",
-    "seconds": "training time, s",
-    "realised_depth": "blocks that ran in a step, mean",
-    "live_share": "share of the blocks",
-    "live_cost": "share of their cost",
-}
-
 
 def train(
     config: training.RunConfig, out: Path, json: Path | None = None, progress: bool = True
@@ -54,10 +43,12 @@ def train(
 
 
 def _print_summary(summary: dict[str, Any], out: Path) -> None:
+    from ..training.run_record import MEASURES
+
     table = Table(box=None, show_header=False)
-    for name, title in ROWS.items():
-        if summary[name] is not None:
-            table.add_row(title, f"{summary[name]:.2f}")
+    for name, measure in MEASURES.items():
+        if summary.get(name) is not None:
+            table.add_row(measure.title, f"{summary[name]:.{measure.decimals}f}")
     console = Console()
     console.print(table)
     console.print(f"Written to {out}")

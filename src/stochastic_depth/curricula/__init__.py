@@ -7,7 +7,7 @@ returns the probabilities to train with now. Progress is counted in steps:
 
 from ._combine import Sequential as sequential
 from ._curriculum import Curriculum
-from ._piecewise import Piecewise as piecewise
+from ._points import Piecewise as piecewise
 from ._ramps import Constant as constant
 from ._ramps import Early as early
 from ._ramps import Late as late

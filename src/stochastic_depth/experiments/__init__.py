@@ -1,4 +1,4 @@
-"""Running many: variants against each other, grids of them, and the record of a run."""
+"""Running many: variants against each other, grids of them, and what each block of a run does."""
 
 from ..training.record import BlockRecord, Summary
 from ..training.run_record import (
@@ -13,17 +13,14 @@ from ..training.run_record import (
     Measure,
     RunRecord,
 )
-from ._compare import compare
-from ._comparison import Comparison
-from ._configuration import differing_fields
-from ._diagnosis import RunDiagnosis, diagnose
+from ._comparison import Comparison, results
+from ._configurations import differing_fields
 from ._grid import parse_grid
-from ._plan import Plan
-from ._results import results
+from ._jobs import Plan
+from ._run_diagnosis import RunDiagnosis, diagnose
 from ._statistics import LEAST_SEEDS_FOR_P, PairedDifference, Spread
-from ._sweep import sweep
+from ._study import CONSTANT_AGAINST_STOCHASTIC, compare, parse_variant, sweep
 from ._sweep_tables import Sweep
-from ._variants import CONSTANT_AGAINST_STOCHASTIC, parse_variant
 
 __all__ = [
     "CONSTANT_AGAINST_STOCHASTIC",

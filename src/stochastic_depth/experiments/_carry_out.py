@@ -1,31 +1,118 @@
-"""Doing what a plan says: only what is missing, whatever fails, and the record of it."""
+"""Doing the runs of a study that are missing, with a look at how far they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from .._errors import DataError
-from ._jobs import Job
-from ._plan import PLAN_FILE, Plan
-from ._progress import Progress
+from ._jobs import PLAN_FILE, Job, Plan, RunOne
 
-RunAll: TypeAlias = Callable[[Sequence[Job], Progress], dict[str, str]]
-"""Does jobs, tells of them, and returns what went wrong by the key of the job."""
+GLANCE = 0.3  # seconds between two looks at the progress of the runs
+
+
+class Executor(Protocol):
+    """Where runs are done; a `with` block, after which none is left running."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def submit(self, run_one: RunOne, job: Job) -> Future[Any]:
+        """Do a run when there is room for it; jobs begin in the order they are submitted."""
+        ...
+
+    def explain(self, error: BaseException, job: Job) -> str:
+        """Return what went wrong with a run whose future raises `error`, in one line."""
+        ...
+
+
+class Progress:
+    """One bar for all epochs of all runs, and a line for each run that ends.
+
+    Args:
+        lengths: Epochs of each run to do, by its key.
+        console: Where to draw; nothing moves where it is not a terminal.
+    """
+
+    def __init__(self, lengths: Mapping[str, int], console: Console) -> None:
+        self._lengths = lengths
+        self._epochs = dict.fromkeys(lengths, 0)
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._total = self._bars.add_task(f"{len(lengths)} runs", total=sum(lengths.values()))
+        self._tasks: dict[str, TaskID] = {}  # of the runs that are known to have begun
+        self._ended = self._failed = 0
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+        if kind is KeyboardInterrupt:
+            self._bars.console.print("Stopped. Asking for the same again goes on from here.")
+
+    def look(self, key: str, epochs: int, *, begun: bool) -> None:
+        """Move the bar of a run to the epochs that it has recorded."""
+        if begun and key not in self._tasks:
+            self._tasks[key] = self._bars.add_task(key, total=self._lengths[key])
+        self._move(key, epochs)
+
+    def ended(self, key: str, failure: str) -> None:
+        """Take the bar of a run away and leave a line."""
+        self._move(key, self._lengths[key])
+        if key in self._tasks:
+            self._bars.remove_task(self._tasks.pop(key))
+        self._ended += 1
+        self._failed += bool(failure)
+        failed = f", {self._failed} failed" if self._failed else ""
+        description = f"{self._ended} of {len(self._lengths)} runs{failed}"
+        self._bars.update(self._total, description=description)
+        outcome = f"failed: {failure}" if failure else "finished"
+        self._bars.console.print(f"{key} {outcome}", markup=False, highlight=False)
+
+    def _move(self, key: str, epochs: int) -> None:
+        self._epochs[key] = epochs
+        if key in self._tasks:
+            self._bars.update(self._tasks[key], completed=epochs)
+        self._bars.update(self._total, completed=sum(self._epochs.values()))
 
 
 def carry_out(
-    plan: Plan, jobs: Sequence[Job], out: Path, run_all: RunAll, console: Console | None
+    plan: Plan,
+    jobs: Sequence[Job],
+    out: Path,
+    executor: Executor,
+    run_one: RunOne | None,
+    console: Console | None,
 ) -> None:
-    """Do the jobs that are not done, and write the plan with what went wrong.
+    """Do the jobs that are not done, whatever fails, and write the plan with what went wrong.
 
     Args:
         plan: What the jobs were made from.
-        jobs: Those that have finished before are passed over.
+        jobs: Those that have finished before are skipped.
         out: Directory of the plan.
-        run_all: Does them.
+        executor: Where the runs are done.
+        run_one: Does one; `training.train` by default.
         console: Where progress is shown; the standard error by default.
 
     Raises:
@@ -35,14 +122,34 @@ def carry_out(
     todo = [job for job in jobs if not job.is_done()]
     out.mkdir(parents=True, exist_ok=True)
     plan.write(out / PLAN_FILE)
-    with Progress(todo, console or Console(stderr=True)) as progress:
-        failures = run_all(todo, progress)
+    lengths = {job.key: job.config.epochs for job in todo}
+    with Progress(lengths, console or Console(stderr=True)) as progress, executor:
+        futures = {executor.submit(run_one or _training(), job): job for job in todo}
+        failures = _failures(executor, futures, progress)
     replace(plan, failures=failures).write(out / PLAN_FILE)
-    _check_any(jobs, failures)
-
-
-def _check_any(jobs: Sequence[Job], failures: Mapping[str, str]) -> None:
-    """Refuse to report on nothing at all."""
     if failures and not any((job.directory / "run.json").exists() for job in jobs):
         key, failure = next(iter(failures.items()))
         raise DataError(f"Of {len(jobs)} runs none began. {key}: {failure}")
+
+
+def _training() -> RunOne:
+    from ..training import train  # takes seconds, and not everybody trains
+
+    return train
+
+
+def _failures(
+    executor: Executor, futures: dict[Future[Any], Job], progress: Progress
+) -> dict[str, str]:
+    """Wait for all runs; return what went wrong, by the key of the job."""
+    failures: dict[str, str] = {}
+    while futures:
+        ended, _ = wait(futures, timeout=GLANCE, return_when=FIRST_COMPLETED)
+        for future, job in futures.items():
+            progress.look(job.key, job.epochs_recorded(), begun=future.running())
+        for future in ended:
+            job, error = futures.pop(future), future.exception()
+            if error is not None:
+                failures[job.key] = executor.explain(error, job)
+            progress.ended(job.key, failures.get(job.key, ""))
+    return failures

@@ -1,18 +1,28 @@
 """Runs set side by side: variants by seeds, and what may be said about them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from .._checks import one_of
-from ..training.run_record import TEST_ERROR_AT_BEST, TEST_ERROR_LAST, Measure, RunRecord
-from ._comparable import check_comparable
-from ._configuration import differing_fields
-from ._gather import in_order, runs_under
-from ._plan import PLAN_FILE, Plan
+from .._errors import DataError
+from ..training.run_record import (
+    EPOCH_SECONDS,
+    MEASURES,
+    REALISED_DEPTH,
+    TEST_ERROR_AT_BEST,
+    TEST_ERROR_LAST,
+    Measure,
+    RunRecord,
+)
+from ._configurations import check_comparable, differing_fields
+from ._jobs import PLAN_FILE, Plan
 from ._statistics import PairedDifference, Spread
+
+# The mean depth is the live share in other units.
+COMPARED = {name: of for name, of in MEASURES.items() if of is not REALISED_DEPTH}
 
 
 @dataclass(frozen=True)
@@ -125,3 +135,89 @@ class Comparison:
         return {
             seed: (a, b) for seed, (a, b) in sorted(both.items()) if a is not None and b is not None
         }
+
+
+def results(comparison: Comparison) -> dict[str, Any]:
+    """Return what the tables of a comparison say.
+
+    Args:
+        comparison: The runs.
+
+    Returns:
+        Per run its summary, per variant mean and deviation of every measure, per variant but
+        the baseline the paired difference and the ratio of the median epochs; what is not known is
+        `None`.
+    """
+    others = comparison.variants[1:]
+    return {
+        "name": comparison.name,
+        "baseline": comparison.baseline,
+        "decided_by": name_of(comparison.test_error),
+        "runs": {run.key: run.summary and asdict(run.summary) for run in comparison.runs},
+        "failures": comparison.failures,
+        "variants": {
+            variant: {
+                name: _spread(comparison.spread(variant, of)) for name, of in COMPARED.items()
+            }
+            for variant in comparison.variants
+        },
+        "differences": {
+            variant: _difference(comparison.difference(variant, comparison.test_error))
+            for variant in others
+        },
+        "time_ratios": {
+            variant: _spread(comparison.ratio(variant, EPOCH_SECONDS)) for variant in others
+        },
+    }
+
+
+def name_of(measure: Measure) -> str:
+    """Return the name of a measure in tables for programs."""
+    return next(name for name, other in MEASURES.items() if other is measure)
+
+
+def _spread(spread: Spread | None) -> dict[str, float | None] | None:
+    if spread is None:
+        return None
+    return {"mean": spread.mean, "std": spread.std if spread.n > 1 else None, "n": spread.n}
+
+
+def _difference(difference: PairedDifference | None) -> dict[str, Any] | None:
+    if difference is None:
+        return None
+    return {
+        "differences": list(difference.differences),
+        **(_spread(difference.spread) or {}),
+        "wins": difference.wins,
+        "losses": difference.losses,
+        "p_t": difference.p_t,
+        "p_wilcoxon": difference.p_wilcoxon,
+    }
+
+
+def runs_under(top: Path) -> list[Path]:
+    """Return `top` if it is a run directory, else all run directories below it."""
+    if (top / "run.json").exists():
+        return [top]
+    found = sorted(path.parent for path in top.rglob("run.json"))
+    if found:
+        return found
+    if not top.is_dir():
+        raise DataError(f"There is no directory {top}.")
+    raise DataError(
+        f"{top} holds no run: run.json is nowhere below it. "
+        "Pass a directory that `sdepth train` or `sdepth compare` wrote."
+    )
+
+
+def in_order(runs: Sequence[RunRecord], variants: Sequence[str]) -> tuple[RunRecord, ...]:
+    """Return `runs` by variant and seed, the variants as planned.
+
+    Without a plan, a variant at constant depth comes first, since the others are read
+    against it; the rest keep their order.
+    """
+    order = list(dict.fromkeys([*variants, *(run.variant for run in runs)]))
+    if not variants:
+        depths = {run.variant: bool((run.survival < 1).any()) for run in runs}
+        order.sort(key=depths.__getitem__)
+    return tuple(sorted(runs, key=lambda run: (order.index(run.variant), run.seed)))

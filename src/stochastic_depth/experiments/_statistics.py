@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # which imports its parts when they are used
 
 from .._checks import fail
 
@@ -89,7 +89,7 @@ class PairedDifference:
     def p_by_luck(self) -> float:
         """Chance of so one-sided a count of wins if each were the toss of a coin (sign test)."""
         decided = self.wins + self.losses
-        return float(stats.binomtest(self.wins, decided).pvalue) if decided else 1.0
+        return float(scipy.stats.binomtest(self.wins, decided).pvalue) if decided else 1.0
 
     @property
     def p_t(self) -> float | None:
@@ -97,11 +97,11 @@ class PairedDifference:
         mean, std = self.spread.mean, self.spread.std
         if self.n < LEAST_SEEDS_FOR_P or std <= 1e-9 * abs(mean):
             return None
-        return float(2 * stats.t.sf(abs(mean) / (std / math.sqrt(self.n)), df=self.n - 1))
+        return float(2 * scipy.stats.t.sf(abs(mean) / (std / math.sqrt(self.n)), df=self.n - 1))
 
     @property
     def p_wilcoxon(self) -> float | None:
         """Two-sided p of Wilcoxon's signed-rank test, or `None` below six non-zero pairs."""
         if self.wins + self.losses < LEAST_SEEDS_FOR_P:
             return None
-        return float(stats.wilcoxon([value for value in self.differences if value]).pvalue)
+        return float(scipy.stats.wilcoxon([value for value in self.differences if value]).pvalue)

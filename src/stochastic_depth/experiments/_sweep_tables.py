@@ -10,9 +10,8 @@ import polars as pl
 
 from .._errors import DataError
 from .._files import write_text
-from ._comparison import Comparison
-from ._plan import Plan
-from ._results import COMPARED, name_of
+from ._comparison import COMPARED, Comparison, name_of
+from ._jobs import Plan
 
 
 @dataclass(frozen=True)

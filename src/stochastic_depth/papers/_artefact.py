@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
+import scipy  # which imports its parts when they are used
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from .._checks import fail, interval, one_of
 from .._errors import InvalidArgument
@@ -68,7 +68,7 @@ class Measurement:
         if self.standard_error == 0:
             return 0.0
         degrees = math.inf if self.n is None else self.n - 1
-        errors = stats.t.isf((1 - CONFIDENCE) / 2, degrees) if degrees > 0 else math.inf
+        errors = scipy.stats.t.isf((1 - CONFIDENCE) / 2, degrees) if degrees > 0 else math.inf
         return float(errors) * self.standard_error
 
 

@@ -1,8 +1,8 @@
 """A chart with its words, and the forms it leaves the house in."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -38,8 +38,8 @@ class Figure:
 
     def specification(self, width: int | str = "container") -> dict[str, Any]:
         """Return the Vega-Lite specification, in the colours of the page."""
-        chart = self.chart.properties(width=width, height=HEIGHT, description=self.description)
-        return _specification(chart, PAGE_COLOURS)
+        size = {"width": width, "height": HEIGHT, "description": self.description}
+        return self._drawn | size | {"config": configuration(PAGE_COLOURS)}
 
     def still(self) -> str:
         """Return a still drawing for the page: inline SVG that needs no script."""
@@ -74,14 +74,13 @@ class Figure:
         return [drawing, pixels]
 
     def _alone(self) -> dict[str, Any]:
-        title = alt.TitleParams(self.title, subtitle=wrap(self.caption, 100))
-        chart = self.chart.properties(
-            width=STILL_WIDTH, height=HEIGHT, title=title, background=LIGHT["--ground"], padding=16
-        )
-        return _specification(chart, LIGHT)
+        size = {"width": STILL_WIDTH, "height": HEIGHT, "padding": 16}
+        title = {"text": self.title, "subtitle": wrap(self.caption, 100)}
+        ground = {"background": LIGHT["--ground"], "config": configuration(LIGHT)}
+        return self._drawn | size | {"title": title} | ground
 
-
-def _specification(chart: alt.TopLevelMixin, colours: Mapping[str, str]) -> dict[str, Any]:
-    with alt.data_transformers.enable("default", max_rows=None):
-        specification = chart.to_dict()
-    return specification | {"config": configuration(colours)}
+    @cached_property
+    def _drawn(self) -> dict[str, Any]:
+        """The chart as Vega-Lite; Altair checks it against the schema, which takes a while."""
+        with alt.data_transformers.enable("default", max_rows=None):
+            return self.chart.to_dict()

@@ -110,7 +110,9 @@ def apply(
     require_plain(model)
     refuse_wrapped(model)
     given = None if seed is None else count("seed", seed, least=0)
-    anatomy = Anatomy.of(model, granularity, transitions, example, scale=scale, samples=per != "batch")
+    anatomy = Anatomy.of(
+        model, granularity, transitions, example, scale=scale, samples=per != "batch"
+    )
     anatomy.require_droppable(model)
     if per != "batch":
         anatomy.require_samples()

@@ -40,7 +40,9 @@ class Stub:
         given = pytree.tree_leaves((args, kwargs))
         first = next(leaf for leaf in given if isinstance(leaf, Tensor))
         leaves = [
-            given[rule.position] if isinstance(rule, Argument) else _stand_in(rule, first, zero=zero)
+            given[rule.position]
+            if isinstance(rule, Argument)
+            else _stand_in(rule, first, zero=zero)
             for rule in self.leaves
         ]
         if self.fresh:
@@ -131,7 +133,9 @@ class Frame:
         if isinstance(gate, Tensor):
             args, kwargs = shielded((args, kwargs), gate, role.shields, role.enters)
         output = plain(*args, **kwargs)
-        return output if role.leaf is None else on_leaf(output, role.leaf, lambda y: scaled(y, gate))
+        return (
+            output if role.leaf is None else on_leaf(output, role.leaf, lambda y: scaled(y, gate))
+        )
 
     def _gathered(
         self, gate: Rows, role: Role, plain: Plain, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -179,7 +183,12 @@ def shielded(
     leaves, form = pytree.tree_flatten(tree)
     known = shields if gate.ndim == 0 else batched or ()
     for position, (leaf, *wanted) in enumerate(zip(leaves, known, shields, strict=False)):
-        if all(wanted) and isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.requires_grad:
+        if (
+            all(wanted)
+            and isinstance(leaf, Tensor)
+            and leaf.is_floating_point()
+            and leaf.requires_grad
+        ):
             leaves[position] = shield_gradient(leaf, per_sample(gate != 0, leaf).bool())
     return pytree.tree_unflatten(leaves, form)
 

@@ -18,9 +18,7 @@ from .running import CONTROLLER, Controller, Options, Pass, install, uninstall
 
 
 @contextmanager
-def gating(
-    model: nn.Module, gates: Gates, *, example: Any | None = None
-) -> Iterator[None]:
+def gating(model: nn.Module, gates: Gates, *, example: Any | None = None) -> Iterator[None]:
     """Run `model` under the given gates inside a `with` statement.
 
         output = f(x; d) with d = gates, in training and in evaluation mode

@@ -142,9 +142,7 @@ def _cut_member(block: nn.Module, gate: float) -> nn.Module:
     return block
 
 
-def _cut_branch(
-    block: nn.Module, unit: Unit, number: int, gate: float, shared: Set[int]
-) -> None:
+def _cut_branch(block: nn.Module, unit: Unit, number: int, gate: float, shared: Set[int]) -> None:
     branch = unit.branches[number]
     if not branch.exits:
         raise Unsupported(f"{unit.path} cannot be cut: one of its branches leaves in no child.")

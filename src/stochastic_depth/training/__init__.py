@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 # Lightning takes seconds to import, and a configuration does not need it.
-WITH_LIGHTNING = {
+_WITH_LIGHTNING = {
     "Alternatives": "_sense",
     "Prepared": "_prepare",
     "Restored": "_restore",
@@ -71,6 +71,6 @@ WITH_LIGHTNING = {
 
 def __getattr__(name: str) -> Any:
     """Import what stands on Lightning when it is first asked for."""
-    if name not in WITH_LIGHTNING:
+    if name not in _WITH_LIGHTNING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{WITH_LIGHTNING[name]}", __name__), name)
+    return getattr(import_module(f".{_WITH_LIGHTNING[name]}", __name__), name)

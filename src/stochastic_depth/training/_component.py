@@ -20,7 +20,8 @@ class Component:
         dict_kwargs: those that it takes by `**kwargs`, such as of `timm.create_model`.
 
     Raises:
-        InvalidArgument: nothing can be imported from `class_path`.
+        InvalidArgument: nothing can be imported from `class_path`, or the arguments are no
+            mappings.
 
     Example:
         >>> Component("torch.nn.Linear", {"in_features": 2}).build(out_features=3)
@@ -32,6 +33,11 @@ class Component:
     dict_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.class_path, str):
+            raise fail("class_path", "an import path", repr(self.class_path))
+        for name in ("init_args", "dict_kwargs"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise fail(name, "a mapping of arguments", repr(getattr(self, name)))
         self.target  # noqa: B018  # a path that leads nowhere is refused at birth
 
     @property

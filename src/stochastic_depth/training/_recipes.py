@@ -3,7 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from importlib.resources import files
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def load(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> RunC
         >>> load("huang2016_cifar10", {"depth.last": 0.8}).depth.last
         0.8
     """
-    parser = _new_parser()
+    parser = _parser()
     arguments = [f"--recipe={recipe}", *_options(overrides or {})]
     return run_config(parser, parse(parser, arguments))
 
@@ -71,7 +73,7 @@ def override(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
         >>> override(load("demo_digits"), {"depth.enabled": False}).depth.enabled
         False
     """
-    parser = _new_parser()
+    parser = _parser()
     base = parser.parse_object(config.to_mapping())
     return run_config(parser, parse(parser, _options(overrides), base))
 
@@ -95,7 +97,7 @@ def run_config(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
     values = parser.instantiate(namespace)
     # As read: instantiating, jsonargparse drops `dict_kwargs`.
     model, optimizer = (Component(**namespace[name].as_dict()) for name in ("model", "optimizer"))
-    loggers = tuple(Component(**logger) for logger in values.loggers)
+    loggers = tuple(map(_logger, values.loggers))
     components: dict[str, Any] = {"model": model, "optimizer": optimizer, "loggers": loggers}
     plain = (item.name for item in fields(RunConfig) if item.name not in components)
     return RunConfig(**components, **{name: values[name] for name in plain})
@@ -114,6 +116,15 @@ def recipe_path(recipe: str | Path) -> Path:
     raise fail("recipe", requirement, repr(str(recipe)), nearest(str(recipe), recipes()))
 
 
+def _logger(values: Mapping[str, Any]) -> Component:
+    try:
+        signature(Component).bind(**values)
+    except TypeError as error:
+        requirement = "a list of class_path, init_args"
+        raise fail("loggers", requirement, f"{dict(values)} in it", str(error)) from error
+    return Component(**values)
+
+
 class _Recipe(ActionConfigFile):
     """A configuration file that may be given by the name of a recipe."""
 
@@ -123,7 +134,8 @@ class _Recipe(ActionConfigFile):
         super().__call__(parser, namespace, str(recipe_path(values)), option_string)
 
 
-def _new_parser() -> ArgumentParser:
+@cache  # reading a recipe takes less time than making the parser
+def _parser() -> ArgumentParser:
     parser = new_parser()
     add_run_config(parser)
     return parser

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stochastic_depth.experiments.bench import IMPLEMENTATIONS, SKIP, bench
-from stochastic_depth.experiments.bench._costs import ideal_share, kinds, without
+from stochastic_depth.experiments.bench._ideal_share import ideal_share, kinds, without
 from stochastic_depth.experiments.bench._networks import plain
 from stochastic_depth.schedules import uniform
 

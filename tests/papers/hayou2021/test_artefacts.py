@@ -5,6 +5,7 @@ from stochastic_depth.papers import Context, load, reproduce, titles
 NAMES = [name for name in titles() if name.startswith("hayou2021/")]
 
 
+@pytest.mark.usefixtures("without_pages")
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_at_the_smallest_size_and_claims_nothing_there(name):
     result = reproduce(load(name), "smoke")

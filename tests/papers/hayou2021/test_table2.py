@@ -41,7 +41,7 @@ SETTINGS = Cells("cells", SMOKE, budgets=(0.7,), seeds=2, sense_batches=1)
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
+def swept(tmp_path_factory, without_pages):
     directory = tmp_path_factory.mktemp("runs")
     return directory, train_cells(SETTINGS, Context(directory=directory))
 

@@ -24,6 +24,7 @@ def images(tmp_path_factory):
     return top
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_trains_a_network_of_torchvision_on_a_folder(images, tmp_path):
     cut = {"model": "torchvision.models.resnet18", "epochs": 1, "data.cache_dir": str(tmp_path)}
     cut |= {"data.limit": 8, "batch_size": 8, "data.image_size": 32}

@@ -447,7 +447,10 @@ class Broadcasts(Base):
 
 @pytest.mark.parametrize("kind", [NoAddition, AddsAConstant, AddsNothingLearned, Broadcasts])
 def test_other_additions_are_not_residual(kind):
-    assert sd.find_blocks(nn.Sequential(nn.Linear(WIDTH, WIDTH), kind()), example=batch().float()) == ()
+    assert (
+        sd.find_blocks(nn.Sequential(nn.Linear(WIDTH, WIDTH), kind()), example=batch().float())
+        == ()
+    )
 
 
 class Masked(Base):

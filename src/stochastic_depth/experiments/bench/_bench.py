@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...schedules import Schedule, linear, uniform
-from ._costs import ideal_share, kinds, without
+from ._ideal_share import ideal_share, kinds, without
 from ._networks import IMPLEMENTATIONS, Implementation, Network, never_dropping, plain
 from ._step import Step
 

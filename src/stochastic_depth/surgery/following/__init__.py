@@ -3,8 +3,8 @@
 from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
 from ._pattern import Arguments
 from ._sites import is_mask, masks
-from ._untouched import borrowed_buffers, same_attributes
 from ._units import Branch, Unit, survey
+from ._untouched import borrowed_buffers, same_attributes
 from ._verify import Known, learn, spares
 
 __all__ = [

@@ -14,7 +14,7 @@ from ..._errors import NothingToDrop, Unsupported
 from ..._typing import Mask
 from ._costs import count_flops
 from ._units import Branch, Survey, Unit, counted, survey
-from ._verify import NO_EXIT, verify
+from ._verify import verify
 
 Granularity = Literal["block", "branch"]
 """What has a gate of its own: a whole block, or each of its residual branches."""
@@ -234,16 +234,15 @@ def _obstacle(unit: Unit, branches: tuple[Branch, ...]) -> str:
 
 def _masked(unit: Unit, branches: tuple[Branch, ...], single: bool) -> str:
     known = next(iter(unit.patterns.values()), None)
-    if unit.masked or (known is not None and known.masked):
-        return unit.masked or known.masked
+    reason: str = unit.masked or ("" if known is None else known.masked)
+    if reason:
+        return reason
     if single and not all(branch.spared for branch in branches):
         return "its branch cannot be left out of a forward in which others run"
     return ""
 
 
-def _cost(
-    unit: Unit, branches: tuple[Branch, ...], flops: Callable[[list[str]], float]
-) -> float:
+def _cost(unit: Unit, branches: tuple[Branch, ...], flops: Callable[[list[str]], float]) -> float:
     inside = f"{unit.path}." if unit.path else ""
     if len(branches) < len(unit.branches) or unit.form == "own" or unit.hollow:
         paths = [f"{inside}{path}" for branch in branches for path in branch.modules]

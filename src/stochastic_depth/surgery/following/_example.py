@@ -84,8 +84,13 @@ def candidates(model: nn.Module, example: Any | None) -> Iterator[Inputs]:
         yield Inputs((stream, stream.clone()), {})
     else:
         for size in _sizes(model):
-            sides = size if isinstance(size, tuple) else (size,) * len(first.kernel_size)
-            yield Inputs((_noise(first.weight, (ROWS, first.in_channels, *sides)),), {})
+            yield Inputs((_images(first, size),), {})
+
+
+def _images(conv: Any, size: Any) -> Tensor:
+    """Return images that a convolution takes."""
+    sides = size if isinstance(size, tuple) else (size,) * len(conv.kernel_size)
+    return _noise(conv.weight, (ROWS, conv.in_channels, *sides))
 
 
 def with_one_more(inputs: Inputs) -> Iterator[Inputs]:
@@ -112,7 +117,8 @@ def with_one_more(inputs: Inputs) -> Iterator[Inputs]:
     alike = [i for i in tensors if leaves[i].shape[0] == size]
     for chosen in (alike, tensors[:1]):
         grown = [_one_more(leaf) if i in chosen else leaf for i, leaf in enumerate(leaves)]
-        yield Inputs(*pytree.tree_unflatten(grown, form), size)
+        args, kwargs = pytree.tree_unflatten(grown, form)
+        yield Inputs(args, kwargs, size)
 
 
 def _one_more(x: Tensor) -> Tensor:

@@ -92,8 +92,8 @@ def _sides(
         if _contains(values[branch].ancestors, origin)
     ]
     if found:
-        origin, shortcut, branch, kind = max(found)
-        return shortcut, branch, origin, kind
+        latest, shortcut, branch, kind = max(found)
+        return shortcut, branch, latest, kind
     origin = _latest(recording, values[first].ancestors & values[second].ancestors)
     if origin is None:
         return first, second, None, "identity"
@@ -117,7 +117,7 @@ def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | N
     if operation.function in PRODUCTS:
         base, *factors = (argument for argument in operation.args if isinstance(argument, Ref))
         live = [f.value for f in factors if recording.values[f.value].live]
-        operands = (base.value, max(live)) if live else ()
+        operands: tuple[int, ...] = (base.value, max(live)) if live else ()
     elif operation.function in ADDITIONS:
         operands = tuple(refs(operation.args))
     else:
@@ -130,9 +130,7 @@ def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | N
     shape = recording.values[operation.outputs[0]].shape
     if not shape:  # terms of a loss
         return None
-    same = values[0].shape == shape and (
-        values[1].shape == shape or operation.function in PRODUCTS
-    )
+    same = values[0].shape == shape and (values[1].shape == shape or operation.function in PRODUCTS)
     return (operands[0], operands[1]) if same else None
 
 
@@ -212,7 +210,7 @@ def _owner(recording: Recording, numbers: set[int], operation: Operation) -> Cal
     stacks = [recording.calls[operation.call].stack]
     stacks += [recording.calls[recording.values[number].call].stack for number in numbers]
     depth = 0
-    for depth, level in enumerate(zip(*stacks, strict=False), 1):  # noqa: B007
+    for depth, level in enumerate(zip(*stacks, strict=False), 1):
         if len(set(level)) > 1:
             depth -= 1
             break

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
@@ -96,10 +97,9 @@ def _at_another_size(model: nn.Module, inputs: Inputs) -> tuple[dict[str, list[S
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters, and copies of the buffers for the trial to change."""
-    lazy = nn.parameter.UninitializedTensorMixin
-    state = {name: p for name, p in model.named_parameters() if not isinstance(p, lazy)}
+    state = {name: p for name, p in model.named_parameters() if not is_lazy(p)}
     return state | {
-        name: b.detach().clone() for name, b in model.named_buffers() if not isinstance(b, lazy)
+        name: b.detach().clone() for name, b in model.named_buffers() if not is_lazy(b)
     }
 
 

@@ -1,6 +1,7 @@
 """The arguments of a block's call: which tensor is which, however they were passed."""
 
 import inspect
+from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -36,9 +37,11 @@ class Arguments:
     given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
     @classmethod
-    def of(cls, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Arguments":
+    def of(
+        cls, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> "Arguments":
         """Flatten `forward(*args, **kwargs)` of a module class."""
-        names = positional(kind, len(args))
+        names = positional(kind.forward, len(args))
         leaves, form = pytree.tree_flatten(dict(zip(names, args, strict=True)) | kwargs)
         return cls(leaves, form, names, (args, kwargs))
 
@@ -82,9 +85,9 @@ def _places(form: pytree.TreeSpec) -> tuple[str, ...]:
 
 
 @cache
-def positional(kind: type[nn.Module], count: int) -> tuple[str, ...]:
+def positional(forward: Callable[..., Any], count: int) -> tuple[str, ...]:
     """Return the names of the first parameters of a module's forward."""
-    parameters = list(inspect.signature(kind.forward).parameters.values())[1:]
+    parameters = list(inspect.signature(forward).parameters.values())[1:]
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [parameter.name for parameter in parameters if parameter.kind in plain]
     names += [f"*{position}" for position in range(count - len(names))]

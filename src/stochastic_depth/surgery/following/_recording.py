@@ -172,9 +172,7 @@ class Recorder(TorchDispatchMode):
         self._named = {_key(tensor): name for name, tensor in named.items()}
         self._alive.extend(named.values())
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         recorded = self._recorded((args, kwargs))
         output = func(*args, **kwargs)
@@ -198,7 +196,7 @@ class Recorder(TorchDispatchMode):
         dead = [record.values[i] for i in inputs if not record.values[i].live]
         record.operations.append(
             Operation(
-                func, *recorded, inputs, outputs, self._open[-1] if self._open else 0,
+                func, recorded[0], recorded[1], inputs, outputs, self._open[-1] if self._open else 0,
                 bool(written), frozenset().union(*(value.parameters for value in dead)),
             )
         )  # fmt: skip
@@ -285,7 +283,7 @@ class Recorder(TorchDispatchMode):
         number = len(record.calls)
         given = self._recorded((args, kwargs))
         stack = (*self._open, number)
-        record.calls.append(Call(number, stack, path, *given, begin=len(record.operations)))
+        record.calls.append(Call(number, stack, path, given[0], given[1], begin=len(record.operations)))
         self._open.append(number)
 
     def end(self, output: Any) -> None:
@@ -348,7 +346,10 @@ def _listening(recorder: Recorder, path: str, module: nn.Module) -> Iterator[Non
     masks = [module._modules.get(name) for name in marked]
 
     def before(module: nn.Module, args: Any, kwargs: Any) -> None:
-        if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
+        if (
+            isinstance(module, nn.modules.lazy.LazyModuleMixin)
+            and module.has_uninitialized_params()
+        ):
             raise _Stop(path)
         recorder.begin(path, args, kwargs)
 

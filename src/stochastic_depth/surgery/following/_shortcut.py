@@ -289,7 +289,9 @@ class _Deriver:
         return self._repeats_relu(first) and all(other.function in PASSES_SIGN for other in rest)
 
     def _repeats_relu(self, operation: Operation) -> bool:
-        repeats = self.trusting and operation.function in RELU and self._not_negative(operation.inputs[0])
+        repeats = (
+            self.trusting and operation.function in RELU and self._not_negative(operation.inputs[0])
+        )
         self.positive |= repeats
         return repeats
 

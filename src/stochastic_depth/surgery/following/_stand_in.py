@@ -37,7 +37,9 @@ def stand_in(pair: Sequence[Seen]) -> Stub | None:
     return None if "unknown" in rules else Stub(tuple(rules), flat[0][1])
 
 
-def _passed_on(rules: list[Any], outputs: list[list[Any]], given: list[dict[int, int]]) -> list[Any]:
+def _passed_on(
+    rules: list[Any], outputs: list[list[Any]], given: list[dict[int, int]]
+) -> list[Any]:
     """Return rules in which sizes that a module was given, and returns in that order, are copied."""
     returned = [i for i, leaf in enumerate(outputs[0]) if type(leaf) is int]
     same = all(

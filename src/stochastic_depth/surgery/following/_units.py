@@ -289,9 +289,7 @@ class _Survey:
             if join.kind != "projection" or self.kinds[join.owner.path] in plain:
                 kept.append(join)
             else:
-                self._other(
-                    join.owner.path, "it adds up learned maps, without a shortcut"
-                )
+                self._other(join.owner.path, "it adds up learned maps, without a shortcut")
         return kept
 
     def _leave_out(self, joins: list[Join], marked: list[Join]) -> None:
@@ -346,9 +344,7 @@ class _Survey:
     def _is_part(inner: str, outer: str) -> bool:
         return inner != outer and (outer == "" or inner.startswith(f"{outer}."))
 
-    def _looped(
-        self, path: str, joins: list[Join], groups: dict[str, list[Join]]
-    ) -> list[Join]:
+    def _looped(self, path: str, joins: list[Join], groups: dict[str, list[Join]]) -> list[Join]:
         """Return the additions, two at least, of what the members of a list return."""
         inside = f"{path}." if path else ""
         members = {join: f"{inside}{exit.path}" for join in joins if (exit := self._member(join))}
@@ -431,7 +427,9 @@ class _Survey:
             if call is None or shortcut is None or not shortcut.positive:
                 continue
             source = self.recording.source(call.inputs[0], PASSES_SIGN)
-            around = [self.recording.calls[number].path for number in self.recording.calls[source].stack]
+            around = [
+                self.recording.calls[number].path for number in self.recording.calls[source].stack
+            ]
             if not all(at_exits.get(path, True) for path in around):
                 unit.shortcut = derive(
                     self.recording, call, list(unit.joins), call.output, trusting=False
@@ -495,7 +493,7 @@ class _Survey:
                 index,
                 part.leaf,
                 self._stub(part),
-                gathered and gathered[number],
+                gathered[number] if gathered else None,
                 self._shields(part.call, join),
             )
             for number, part in parts.items()

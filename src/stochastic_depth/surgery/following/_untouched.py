@@ -33,11 +33,10 @@ def borrowed_buffers(model: nn.Module) -> Iterator[None]:
 
     Not written back: a buffer that a graph has saved must keep its version.
     """
-    lazy = nn.parameter.UninitializedTensorMixin
     own = [(module, dict(module._buffers)) for module in model.modules() if module._buffers]
     for module, buffers in own:
         for name, buffer in buffers.items():
-            if buffer is not None and not isinstance(buffer, lazy):
+            if buffer is not None and not is_lazy(buffer):
                 module._buffers[name] = buffer.detach().clone()
     try:
         yield

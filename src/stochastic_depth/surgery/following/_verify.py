@@ -23,8 +23,8 @@ from ._observe import Seen, copied
 from ._pattern import Arguments
 from ._shortcut import PRODUCT, Made
 from ._stand_in import stub_of
-from ._untouched import in_mode, untouched
 from ._units import Unit
+from ._untouched import in_mode, untouched
 
 NOT_FIRST = "its samples are not the first dimension"
 ONE_SIZE = "the example runs at one batch size only, so that its samples cannot be told"
@@ -130,21 +130,22 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
         known.rows = unit.rows or _row_fault(unit, block, kind, [still], known, None)
         if unit.form == "branch":
             output = _run(block, kind, still, still.leaves, None)
-            same = isinstance(output, Tensor) and output.shape == x.shape
+            same = isinstance(output, Tensor) and isinstance(x, Tensor) and output.shape == x.shape
             known.stub = Stub((None,), pytree.tree_flatten(0)[1]) if same else None
     return known
 
 
 def _fills(block: nn.Module, kind: type[nn.Module], arguments: Arguments) -> bool:
     """Return whether a block changes a list or a dictionary that it is given."""
-    values = arguments.given[0] + tuple(arguments.given[1].values())  # type: ignore[index]
+    given, named = arguments.given or ((), {})
+    values = (*given, *named.values())
     if not any(isinstance(value, list | dict | set) for value in values):
         return False
     args, kwargs = arguments.call(copied(arguments.leaves))
-    before = _contents(args, kwargs)
+    before = _contents((args, kwargs))
     with torch.no_grad():
         _reparametrised(block, None, lambda: _forward(kind)(block, *args, **kwargs))
-    return bool(_contents(args, kwargs) != before)
+    return bool(_contents((args, kwargs)) != before)
 
 
 def arguments_with(arguments: Arguments, leaves: list[Any]) -> Arguments:
@@ -198,7 +199,11 @@ def _numbers(holder: Any, depth: int = 3) -> Iterator[tuple[Any, Any, float]]:
             yield holder, name, value
         elif isinstance(value, dict | list) and depth:
             yield from _numbers(value, depth - 1)
-        elif depth and not isinstance(value, nn.Module | Tensor | type) and hasattr(value, "__dict__"):
+        elif (
+            depth
+            and not isinstance(value, nn.Module | Tensor | type)
+            and hasattr(value, "__dict__")
+        ):
             if isinstance(vars(value), dict):
                 yield from _numbers(vars(value), depth - 1)
 
@@ -217,9 +222,7 @@ def _fault(
 ) -> str:
     """Return what is wrong with the shortcut of a unit, or an empty string."""
     modes = (True, False) if weights is not None else (block.training,)
-    faults = (
-        _fault_in(mode, unit, block, kind, arguments, known, weights) for mode in modes
-    )
+    faults = (_fault_in(mode, unit, block, kind, arguments, known, weights) for mode in modes)
     return next(filter(None, faults), "")
 
 
@@ -681,7 +684,7 @@ def _noise(weight: Tensor, noise: torch.Generator) -> Tensor:
 
 def _equal(a: Any, b: Any) -> bool:
     if a is None or b is None:
-        return a is b or _nothing(a) and _nothing(b)
+        return a is b or (_nothing(a) and _nothing(b))
     first, second = pytree.tree_leaves(a), pytree.tree_leaves(b)
     return len(first) == len(second) and all(map(_close, first, second))
 
@@ -698,7 +701,11 @@ def _close(a: Any, b: Any) -> bool:
     if a.device.type == "meta":
         return True
     loose = 2e-2 if a.dtype in (torch.float16, torch.bfloat16) else 1e-4
-    scale = float(a.detach().abs().amax().nan_to_num(1.0)) if a.numel() and a.is_floating_point() else 1.0
+    scale = (
+        float(a.detach().abs().amax().nan_to_num(1.0))
+        if a.numel() and a.is_floating_point()
+        else 1.0
+    )
     return torch.allclose(a, b, rtol=loose, atol=loose * max(scale, 1e-6), equal_nan=True)
 
 

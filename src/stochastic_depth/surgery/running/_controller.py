@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 from torch.utils import _pytree as pytree
 
 from ..._checks import fail, one_of
 from ..._errors import Unsupported
 from ...blocks import Execution, Gate
 from ...gates import Law, Per, draw, stream
-from ..following import Anatomy, Block, Scale, Unit
 from .._frame import Frame
+from ..following import Anatomy, Block, Scale, Unit
 from ._pass import Memory, Pass, in_backward
 
 MODEL = -1
@@ -122,7 +121,9 @@ class Controller:
         running = self.forced or self._current
         return "" if running is None else running.products
 
-    def gates(self, unit: int, indices: Sequence[Sequence[int]], training: bool, x: Tensor | None) -> list[Gate]:
+    def gates(
+        self, unit: int, indices: Sequence[Sequence[int]], training: bool, x: Tensor | None
+    ) -> list[Gate]:
         """Return the gates for a block that is about to run on `x`.
 
         Args:
@@ -230,7 +231,7 @@ class Controller:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy does not take part in the passes of the original.
-        idle = {
+        idle: dict[str, Any] = {
             "forced": None, "_current": None, "_finished": None, "frames": [],
             "memory": Memory(), "latest": self.latest,
         }  # fmt: skip

@@ -1,6 +1,6 @@
 """Run a foreign block under a gate: its own forward, or what a dropped one leaves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ from torch.utils import _pytree as pytree
 from ..._errors import Unsupported
 from ...blocks import Gate, Rows, replace_rows, take_rows, with_zero_grads
 from ...blocks._gate import per_sample
-from ..following import Arguments, Known, Unit, borrowed_buffers, learn, same_attributes, spares
 from .._frame import Frame, dense, on_leaf, scaled, shielded
+from ..following import Arguments, Known, borrowed_buffers, learn, same_attributes, spares
 
 if TYPE_CHECKING:
     from ._controller import Controller
@@ -163,11 +163,17 @@ class Execution:
 
     def _framed(self, leaves: list[Any], gates: list[Gate], *, skip: bool = True) -> Any:
         """Run the block's own forward with gates where its branches leave."""
-        gated = [branch for branch, gate in zip(self.unit.branches, gates, strict=True) if not _open(gate)]
+        gated = [
+            branch
+            for branch, gate in zip(self.unit.branches, gates, strict=True)
+            if not _open(gate)
+        ]
         if not all(branch.exits for branch in gated):
             raise self._refusal("one of its branches leaves in no child")
         may = skip and not self.must_run
-        frame = Frame(self.seat.index, gates, [may and branch.spared for branch in self.unit.branches])
+        frame = Frame(
+            self.seat.index, gates, [may and branch.spared for branch in self.unit.branches]
+        )
         frame.size = _size(leaves)
         with self.controller.within(frame):
             output = self._native(leaves)
@@ -275,7 +281,9 @@ class Execution:
     def _added_rows(self, gate: Rows) -> Any:
         leaves = self._leaves()
         if self.must_run or self.known.rows or self.known.stub is None:
-            return on_leaf(self._native(leaves), self.unit.leaf, lambda y: scaled(y, dense(gate, y)))
+            return on_leaf(
+                self._native(leaves), self.unit.leaf, lambda y: scaled(y, dense(gate, y))
+            )
         args, kwargs = self.arguments.call(leaves)
         zeros = self.known.stub(args, kwargs, zero=True)
         output = self._native(self._rows(leaves, gate))
@@ -316,8 +324,10 @@ def _between(s: Any, b: Any, gate: Gate) -> Any:
 def _replaced(s: Any, b: Any, gate: Rows) -> Any:
     if not isinstance(s, Tensor) or not isinstance(b, Tensor):
         return s
-    return replace_rows(s, gate.index, lambda _: b) if s.ndim and s.shape != b.shape else (
-        replace_rows(s, gate.index, lambda _: b) if s.ndim else b
+    return (
+        replace_rows(s, gate.index, lambda _: b)
+        if s.ndim and s.shape != b.shape
+        else (replace_rows(s, gate.index, lambda _: b) if s.ndim else b)
     )
 
 

@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.jit._trace import is_tracing
 from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
 from ...blocks import Gate, with_zero_grads
+from .._frame import Role
 from .._takeover import without_cache
 from ..following import Unit
 from ._controller import Controller
 from ._execute import Execution
-from .._frame import Role
 from ._pass import Pass, first_tensor, in_backward
 from ._ranks import agree, check_processes
 
@@ -79,7 +80,7 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
         seat: Seat = vars(self)[SEAT]
         x = first_tensor(args, kwargs)
         if (proxy := _proxy(args, kwargs)) is not None:
-            tracer = proxy.tracer  # a block is one call in a graph, and keeps its gates
+            tracer: Any = proxy.tracer  # a block is one call in a graph, and keeps its gates
             return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
         gates = seat.controller.gates(seat.index, seat.gates, self.training, x)
         if all(isinstance(gate, float) and gate == 1.0 for gate in gates):
@@ -133,9 +134,9 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     """Return the forward of a model of class `original` whose blocks have gates."""
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return run(self, torch.compiler.is_compiling(), args, kwargs)
+        return run(self, torch.compiler.is_dynamo_compiling(), args, kwargs)
 
-    @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[misc]
+    @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[untyped-decorator]
     def run(self: nn.Module, compiling: bool, args: Any, kwargs: Any) -> Any:
         controller: Controller = vars(self)[CONTROLLER]
         _look_at_tools(self, controller, compiling, args, kwargs)
@@ -165,9 +166,9 @@ def _look_at_tools(
 ) -> None:
     """Refuse tools that would freeze one draw, and warn of those that do not see the gates."""
     name = type(model).__name__
-    if model.training and torch.jit.is_tracing():
+    if model.training and (is_tracing() or torch.compiler.is_exporting()):
         raise Unsupported(
-            f"torch.jit.trace would freeze one draw of the gates of {name}. Call model.eval() "
+            f"torch.jit.trace and torch.export would freeze one draw of the gates of {name}. Call model.eval() "
             "first, or extract the subnetwork that you want with stochastic_depth.extract."
         )
     if compiling and not controller.compiled and "compile" not in controller.warned:
@@ -302,7 +303,9 @@ def with_parameters_of(function: Callable[..., Any], run: Callable[..., Any]) ->
         if name in defaults and not (listed and parameter.kind is not parameter.KEYWORD_ONLY):
             optional.append(f"{name!r}: {name}")
         else:
-            passed.append(f"{name}={name}" if parameter.kind is parameter.KEYWORD_ONLY else star + name)
+            passed.append(
+                f"{name}={name}" if parameter.kind is parameter.KEYWORD_ONLY else star + name
+            )
     scope: dict[str, Any] = {"_run": run, "_defaults": defaults, "_given": _given}
     passed.append(f"**_given({{{', '.join(optional)}}}, _defaults)")
     line = f"def forward({', '.join(declared)}): return _run({', '.join(passed)})"
@@ -316,7 +319,7 @@ def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not defaults[name]}
 
 
-STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def _refuse_scripting(self: nn.Module) -> nn.Module:
@@ -336,4 +339,3 @@ def _rebuild(role: Part, rebuild: Callable[..., nn.Module], args: tuple[Any, ...
 def is_gated(module: nn.Module) -> bool:
     """Return whether `module` is a block with gates, or a model with gated blocks."""
     return SEAT in vars(module) or CONTROLLER in vars(module)
-

@@ -1,6 +1,8 @@
 """Put gates on the blocks of a model, and take them off."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -80,9 +82,7 @@ def _indices(anatomy: Anatomy, unit: Unit) -> list[list[int]]:
     return [gates[first : first + size] for first in range(0, len(gates), size)]
 
 
-def _seat_child(
-    child: nn.Module, controller: Controller, index: int, nth: int, role: Any
-) -> None:
+def _seat_child(child: nn.Module, controller: Controller, index: int, nth: int, role: Any) -> None:
     if CHILD not in vars(child):
         child.__dict__[CHILD] = Child(controller, {})
         child.__class__ = extended(type(child), child_call)
@@ -116,14 +116,33 @@ def uninstall(model: nn.Module) -> None:
 
 def compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
     """Compile the children on the branches of all blocks with gates; None undoes it."""
+    compiled: dict[Any, Callable[..., Any]] = {}
     for block, seat in seats(model):
         paths = [path for branch in seat.unit.branches for path in branch.modules]
         for path in dict.fromkeys(paths):
             child = block.get_submodule(path)
             child._compiled_call_impl = None
             if options is not None and next(child.parameters(), None) is not None:
-                child._compiled_call_impl = torch.compile(child._call_impl, **options)
+                key = _structure(child)
+                if key not in compiled:
+                    compiled[key] = torch.compile(_caller(), **options)
+                child._compiled_call_impl = partial(compiled[key], child)
     vars(model)[CONTROLLER].compiled = options is not None
+
+
+def _structure(child: nn.Module) -> tuple[Any, ...]:
+    """Return what modules have in common that run as one graph."""
+    tensors = [*child.named_parameters(), *child.named_buffers()]
+    return (str(child), *((name, t.shape, t.dtype, t.requires_grad) for name, t in tensors))
+
+
+def _caller() -> Callable[..., Any]:
+    """Return a function with a code object of its own: the compiler counts graphs by code."""
+
+    def call(child: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return child._call_impl(*args, **kwargs)
+
+    return FunctionType(call.__code__.replace(), globals(), "call")
 
 
 def seats(model: nn.Module) -> Iterator[tuple[nn.Module, Seat]]:

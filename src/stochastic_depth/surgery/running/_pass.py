@@ -77,7 +77,7 @@ class Memory:
             if given == owner and not weak.expired()
         ]
         preferred = [entry for entry in found if entry[0] is likely]
-        return (preferred or found or [None])[-1]
+        return (preferred or found)[-1] if found else None
 
     def forget(self) -> None:
         """Forget what was freed."""

@@ -98,7 +98,7 @@ def test_a_seed_is_one_draw_of_everything(config: RunConfig, tmp_path: Path) -> 
 def test_the_cores_are_shared_out(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stochastic_depth.experiments._planning._cores", lambda: 6)
+    monkeypatch.setattr("stochastic_depth.experiments._jobs._cores", lambda: 6)
     runs = run(config, tmp_path, processes=3)
     assert runs.plan.processes == 3
     assert {record.config["threads"] for record in runs.runs} == {2}

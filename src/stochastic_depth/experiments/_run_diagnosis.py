@@ -3,18 +3,21 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .. import gates, theory
+from .. import gates, theory, training
 from ..models import ScaledResNet, VanillaResNet
 from ..surgery import Block, find_blocks, gated
 from ..surgery._hidden_states import block_gradients
-from ..training._restore import Restored, restore
 from ..training.data import Batches, ImageSet, Splits
+
+if TYPE_CHECKING:  # it stands on Lightning, and reports of runs need not wait for that
+    from ..training import Restored
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class RunDiagnosis:
             `VanillaResNet`, and for `ScaledResNet` of independent weights; None for others.
     """
 
-    restored: Restored
+    restored: "Restored"
     images: str
     samples: int
     masks: int
@@ -68,7 +71,7 @@ def diagnose(
         InvalidArgument: too few masks.
         Unsupported: a network that cannot be analysed; the message says why.
     """
-    restored = restore(path, data_dir)
+    restored = training.restore(path, data_dir)
     model, splits = restored.prepared.model, restored.prepared.splits
     name, images = _held_out(splits)
     x, y = Batches(images, samples, seed).batch(0, 0)
@@ -82,7 +85,7 @@ def diagnose(
     return RunDiagnosis(restored, name, len(x), masks, blocks, found, growth, predicted)
 
 
-def _law(restored: Restored) -> gates.Law:
+def _law(restored: "Restored") -> gates.Law:
     prepared = restored.prepared
     if prepared.handle is None:
         return gates.Deterministic(torch.ones(len(prepared.blocks)))
@@ -97,7 +100,7 @@ def _held_out(splits: Splits) -> tuple[str, ImageSet]:
     return "training", splits.train
 
 
-def _predicted(restored: Restored, law: gates.Law) -> Tensor | None:
+def _predicted(restored: "Restored", law: gates.Law) -> Tensor | None:
     """Return Proposition 1 for nets without normalisation and weights independent over depth."""
     config, model = restored.prepared.config.model, restored.prepared.model
     scale = getattr(model.blocks[0], "scale", 1.0) if hasattr(model, "blocks") else 1.0  # type: ignore[index]

@@ -78,7 +78,7 @@ def test_ctrl_c_stops_the_runs(config: RunConfig, tmp_path: Path) -> None:
 
 
 def test_a_killed_comparison_leaves_no_runs_behind(config: RunConfig, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     parent = context.Process(target=trainers.compare_without_end, args=(config, tmp_path))
     parent.start()
     wait_until(lambda: len(pids(tmp_path)) == 2 or not parent.is_alive())
