@@ -17,7 +17,6 @@ from torch.utils import _pytree as pytree
 import stochastic_depth as sd
 from stochastic_depth.surgery.following import Anatomy, Branch, Unit, is_mask, masks
 
-
 Places = dict[str, list[tuple[int, int] | None]]
 """Of every call of every module that stands for a mask: its gate, and which of its tensors."""
 

@@ -1,8 +1,7 @@
 """The arguments of a block's call: which tensor is which, however they were passed."""
 
 import inspect
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
