@@ -9,14 +9,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from census_families import ROWS
 from census_models import RATE, Model
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import stochastic_depth as sd
 from stochastic_depth.surgery.following import Anatomy, Branch, Unit, is_mask, masks
-
-ROWS = 3
 
 Places = dict[str, list[tuple[int, int] | None]]
 """Of every call of every module that stands for a mask: its gate, and which of its tensors."""

@@ -89,7 +89,8 @@ class Trial:
     def __init__(self, written: Program, setting: Setting) -> None:
         self.written, self.setting = written, setting
         self.tolerance = 6e-2 if "autocast" in written.tags else 1e-8
-        if "shortcut config" in written.tags:  # a norm after it hides a number from the check
+        if written.tags & {"shortcut config", "shortcut training"}:
+            # A norm after it hides a factor, but for its eps, from the check of `apply`.
             self.tolerance = max(self.tolerance, 1e-4)
         self.dtype = torch.float32 if "autocast" in written.tags else torch.float64
         self.model = build(written, written.source)
@@ -169,7 +170,8 @@ class Trial:
             each = count > 1 and self.setting.scale == "branch"
             each = each or (exits and count == 1)
             apart = not (everything or self._runs_whole(unit))
-            rules[path] = Rule(calls, count, each, everything, apart)
+            # Where the block's own forward tells what it leaves, its children do not run.
+            rules[path] = Rule(calls, count, each, everything, apart, loose=unit.hollow)
         for path, module in self.reference.named_modules():
             vars(module)["_purity_rule"] = rules.get(path)
         return rules

@@ -68,7 +68,7 @@ class _Walk:
     def __init__(self, recording: Recording, block: Call, join: Join) -> None:
         self.recording, self.block, self.join = recording, block, join
         self.values: set[int] = set()
-        self.children: set[int] = set()
+        self.makers: dict[int, int] = {}
         self.operations = {join.operation}
 
     def used_elsewhere(self) -> bool:
@@ -76,10 +76,10 @@ class _Walk:
         others = set(self.block.outputs) | self.recording.kept
         for number in range(self.block.begin, len(self.recording.operations)):
             operation = self.recording.operations[number]
-            inside = self.children & set(self.recording.calls[operation.call].stack)
-            makes = set(operation.outputs) - set(operation.inputs)
-            if number not in self.operations and not inside and makes:
-                others.update(operation.inputs)
+            if number in self.operations or set(operation.outputs) <= set(operation.inputs):
+                continue
+            stack = self.recording.calls[operation.call].stack
+            others.update(i for i in operation.inputs if self.makers.get(i) not in stack)
         return bool(self.values & others)
 
     def back(self, number: int) -> list[Exit]:
@@ -107,7 +107,7 @@ class _Walk:
         return None
 
     def _exit(self, child: Call, number: int) -> Exit:
-        self.children.add(child.number)
+        self.makers[number] = child.number
         calls = [c for c in self.recording.calls_of(child.path) if self.block.number in c.stack]
         path = self.recording.name(child, self.block)
         return Exit(path, calls.index(child), child.outputs.index(number))

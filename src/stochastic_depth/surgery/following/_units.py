@@ -270,16 +270,16 @@ class _Survey:
 
     def _without_inner(self, joins: list[Join]) -> list[Join]:
         """Leave out additions on a branch that the same forward adds: they go with it."""
-        return [
-            join
-            for join in joins
+        kept: list[Join] = []
+        for join in reversed(joins):
+            total = self.recording.operations[join.operation].outputs[-1]
+            place = (join.owner, self._call_of(join))
             if not any(
-                self.recording.operations[join.operation].outputs[-1] in other.between
-                and (other.owner, self._call_of(other)) == (join.owner, self._call_of(join))
-                for other in joins
-                if other is not join
-            )
-        ]
+                total in other.between and (other.owner, self._call_of(other)) == place
+                for other in kept
+            ):
+                kept.append(join)
+        return kept[::-1]
 
     def _with_shortcut(self, joins: list[Join]) -> list[Join]:
         """Leave out sums of learned maps, unless blocks of that class have a shortcut, too."""
@@ -355,6 +355,7 @@ class _Survey:
             if not any(
                 p == whole or self._is_part(p, whole) or self._is_part(whole, p) for p in within
             )
+            and not any(self._is_part(whole, other) for other in members.values())
         }
         owners = [p for p in groups if self.kinds[p] == self.kinds[path]]
         one = len(owners) == 1 or len({self.kinds[whole] for whole in free.values()}) == 1

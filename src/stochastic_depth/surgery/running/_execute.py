@@ -128,7 +128,7 @@ class Execution:
         output = self._native(self._leaves())
         if self.unit.shortcut is None and not self.unit.hollow:
             raise self._refusal(self.unit.masked or "what it leaves when dropped is not known")
-        return self._merged(self._beside(self._leaves()), output, gate)
+        return self._passed_on(self._merged(self._beside(self._leaves()), output, gate))
 
     def _beside(self, leaves: list[Any]) -> Any:
         """Return S(x) where the block itself runs as well, and moves its own statistics."""
