@@ -98,6 +98,10 @@ def _sides(
     if origin is None:
         return first, second, None, "identity"
     shortcut, branch = sorted((first, second), key=lambda side: _extent(recording, origin, side))
+    for side in (shortcut, branch):
+        *_, (start, _) = _stream(side, sums)
+        if not _contains(values[start].ancestors, origin):  # a stream that comes from elsewhere
+            return first, second, None, "identity"
     learned = _learned(recording, _between(recording, origin, shortcut))
     return shortcut, branch, origin, "projection" if learned else "resize"
 
