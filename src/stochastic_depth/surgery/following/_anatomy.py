@@ -102,7 +102,8 @@ class Anatomy:
         """
         one_of("granularity", granularity, get_args(Granularity))
         one_of("transitions", transitions, get_args(Transitions))
-        found = survey(model, example, run=samples and not _is_ours(model))
+        told = samples or example is not None
+        found = survey(model, example, run=told and not _is_ours(model))
         _verify(model, found)
         if granularity == "block":
             _require_places(found, scale)

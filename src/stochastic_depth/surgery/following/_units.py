@@ -158,7 +158,7 @@ def survey(model: nn.Module, example: Any | None = None, *, run: bool = False) -
     """
     own = _own_units(model)
     has_sites = any(sites(module) for module in model.modules())
-    if own and not (run or has_sites or example is not None):
+    if own and not (run or has_sites):
         return Survey(tuple(own.values()), ())
     observation = observe(model, example)
     return _Survey(model, observation, own).result()

@@ -69,6 +69,9 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
     sizes = [Arguments.of(kind, s.args, s.kwargs) for s in (*seen[:1], *larger[:1])]
     unit.paths = sizes[0].paths
     known = Known(list(range(len(sizes[0].leaves))))
+    if unit.form == "own":  # which is executed as blocks are; only its samples are not known
+        unit.rows = _not_first(sizes, known) if len(sizes) > 1 else ""
+        return
     weights = _redrawn(block)
     known.batched = _batched(sizes)
     known.masked = _kept(unit, block, kind, sizes[0], weights)
