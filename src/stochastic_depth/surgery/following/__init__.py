@@ -1,11 +1,11 @@
 """Following: how a foreign model is read. The README of `surgery` tells it in two pages."""
 
 from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
-from ._pattern import Arguments
+from ._pattern import Arguments, Known
 from ._sites import is_mask, masks
 from ._units import Branch, Unit, survey
 from ._untouched import borrowed_buffers, same_attributes
-from ._verify import Known, learn, spares
+from ._verify import learn, spares
 
 __all__ = [
     "Anatomy",

@@ -1,7 +1,7 @@
 """The arguments of a block's call: which tensor is which, however they were passed."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+
+from .._frame import Stub
 
 PLAIN = (bool, str, type(None))
 """A forward may take another path for another value of these."""
@@ -74,6 +76,29 @@ class Arguments:
         bound = pytree.tree_unflatten(leaves, self.form)
         args = tuple(bound.pop(name) for name in self.names)
         return args, bound
+
+
+@dataclass(eq=False)
+class Known:
+    """What is known of the calls of a block that have one pattern.
+
+    Attributes:
+        positions: for each leaf of the arguments in the example, its position here.
+        batched: which leaves have one row per sample.
+        masked: why the block runs when dropped; empty if it does not.
+        rows: why its samples cannot be run apart; empty if they can.
+        stub: of a branch that its parent adds, what stands for what it returns.
+    """
+
+    positions: list[int]
+    batched: tuple[bool, ...] = ()
+    masked: str = ""
+    rows: str = ""
+    stub: Stub | None = None
+
+    def slots(self, leaves: Sequence[Any]) -> list[Any]:
+        """Return the leaves in the order of the example."""
+        return [leaves[position] if position >= 0 else None for position in self.positions]
 
 
 @cache

@@ -1,0 +1,212 @@
+"""Run a block as a trial: with other weights, without its branches, leaving no trace."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .._frame import Frame, Role, on_leaf
+from ._joins import ADDITIONS
+from ._pattern import Arguments
+from ._units import Unit
+from ._untouched import untouched
+
+
+@dataclass
+class _Holder:
+    run: Callable[[], Any] = field(repr=False)
+
+
+class _Reparametrised(nn.Module):
+    """Runs anything while a block has other weights."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, holder: _Holder) -> Any:
+        return holder.run()
+
+
+def reparametrised(
+    block: nn.Module, weights: dict[str, Tensor] | None, run: Callable[[], Any]
+) -> Any:
+    with untouched(block):
+        torch.manual_seed(0)
+        if weights is None:
+            return run()
+        named = {f"block.{name}": weight.clone() for name, weight in weights.items()}
+        return functional_call(_Reparametrised(block), named, (_Holder(run),))
+
+
+def run_block(
+    block: nn.Module,
+    kind: type[nn.Module],
+    arguments: Arguments,
+    leaves: list[Any],
+    weights: dict[str, Tensor] | None,
+    *,
+    cut: Unit | None = None,
+) -> Any:
+    with ExitStack() as stack:
+        if cut is not None:
+            stack.enter_context(without_branches(cut, block))
+        return reparametrised(block, weights, lambda: call_block(kind, block, arguments, leaves))
+
+
+def call_block(
+    kind: type[nn.Module], block: nn.Module, arguments: Arguments, leaves: list[Any]
+) -> Any:
+    args, kwargs = arguments.call(leaves)
+    return forward_of(kind)(block, *args, **kwargs)
+
+
+def forward_of(kind: type[nn.Module]) -> Callable[..., Any]:
+    forward: Callable[..., Any] = getattr(kind, "_stochastic_depth_original", kind).forward
+    return forward
+
+
+@contextmanager
+def without_branches(unit: Unit, block: nn.Module) -> Iterator[None]:
+    """Force the branches of a block to zero where they leave, or else where they are added."""
+    if not every_exit(unit):
+        with _Cut(unit):
+            yield
+        return
+    with ExitStack() as stack:
+        for path in dict.fromkeys(exit.path for exit in unit.exits):
+            leaves = {exit.nth: exit.leaf for exit in unit.exits if exit.path == path}
+            hook = block.get_submodule(path).register_forward_hook(_zeroing(leaves))
+            stack.callback(hook.remove)
+        yield
+
+
+def every_exit(unit: Unit) -> bool:
+    return bool(unit.branches) and all(branch.exits for branch in unit.branches)
+
+
+def _zeroing(leaves: dict[int, int]) -> Callable[..., Any]:
+    calls = iter(range(1_000_000))
+
+    def zero(module: nn.Module, args: Any, output: Any) -> Any:
+        leaf = leaves.get(next(calls))
+        return output if leaf is None else on_leaf(output, leaf, torch.zeros_like)
+
+    return zero
+
+
+class _Cut(TorchDispatchMode):
+    """Leaves the branches out where they are added, counting additions."""
+
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        self.places = dict(unit.places)
+        self.count = -1
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if is_sum(func, args):
+            self.count += 1
+            if (branch := self.places.get(self.count)) is not None:
+                zeroed = list(args)
+                zeroed[branch] = torch.zeros_like(args[branch])
+                if args[branch].requires_grad:  # this is below autograd, whose graph stays
+                    args[branch].register_hook(torch.zeros_like)
+                if branch == 0 and func._schema.is_mutable:
+                    return args[0].mul_(0).add_(args[1])
+                args = tuple(zeroed)
+        return func(*args, **(kwargs or {}))
+
+
+def is_sum(func: Any, args: Sequence[Any]) -> bool:
+    """Return whether an operation adds two tensors of real numbers of one shape."""
+    return (
+        func in ADDITIONS
+        and all(isinstance(arg, Tensor) and arg.is_floating_point() for arg in args[:2])
+        and args[0].shape == args[1].shape
+    )
+
+
+def redrawn(block: nn.Module) -> dict[str, Tensor]:
+    """Return weights none of which is zero or one, and copies of the buffers."""
+    noise = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, weight in block.named_parameters():
+        if weight.is_floating_point():
+            weights[name] = _noise(weight, noise).requires_grad_()
+    for name, buffer in block.named_buffers():
+        like_meta = buffer.device.type == "meta"
+        weights[name] = torch.ones_like(buffer, device="cpu") if like_meta else buffer.clone()
+    return weights
+
+
+def _noise(weight: Tensor, noise: torch.Generator) -> Tensor:
+    device = "cpu" if weight.device.type == "meta" else weight.device
+    draw = torch.randn(weight.shape, generator=noise, device="cpu")
+    fan = max(1, weight[0].numel()) if weight.ndim > 1 else 4
+    return (draw / fan**0.5 + (0.3 if weight.ndim == 1 else 0.0)).to(device, weight.dtype)
+
+
+def equal(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        return a is b or (_nothing(a) and _nothing(b))
+    first, second = pytree.tree_leaves(a), pytree.tree_leaves(b)
+    return len(first) == len(second) and all(map(_close, first, second))
+
+
+def _nothing(gradient: Any) -> bool:
+    return gradient is None or not bool(gradient.any())
+
+
+def _close(a: Any, b: Any) -> bool:
+    if not isinstance(a, Tensor):
+        return type(a) is type(b) and (a is b or a == b)
+    if not isinstance(b, Tensor) or a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.device.type == "meta":
+        return True
+    loose = 2e-2 if a.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    scale = (
+        float(a.detach().abs().amax().nan_to_num(1.0))
+        if a.numel() and a.is_floating_point()
+        else 1.0
+    )
+    return torch.allclose(a, b, rtol=loose, atol=loose * max(scale, 1e-6), equal_nan=True)
+
+
+def brief(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:80] or type(error).__name__
+
+
+@contextmanager
+def under_frame(unit: Unit, block: nn.Module, frame: Frame) -> Iterator[None]:
+    """Have the children on the branches of a block run under gates."""
+    before = []
+    for path in {path for branch in unit.branches for path, _ in branch.roles}:
+        roles = {nth: r for b in unit.branches for (p, nth), r in b.roles.items() if p == path}
+        child = block.get_submodule(path)
+        before.append((child, vars(child).get("forward")))
+        child.__dict__["forward"] = _gated(child, roles, frame)
+    try:
+        yield
+    finally:
+        for child, forward in before:
+            child.__dict__.pop("forward", None)
+            if forward is not None:
+                child.__dict__["forward"] = forward
+
+
+def _gated(child: nn.Module, roles: dict[int, Role], frame: Frame) -> Callable[..., Any]:
+    calls = iter(range(1_000_000))
+    own = child.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        role = roles.get(next(calls))
+        return own(*args, **kwargs) if role is None else frame.call(role, own, args, kwargs)
+
+    return forward
