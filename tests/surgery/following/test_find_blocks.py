@@ -188,6 +188,19 @@ def test_nothing_is_tried_during_training():
     assert len(heard) == ran
 
 
+def test_who_listens_to_a_block_does_not_hear_what_is_tried():
+    model, x = NETWORKS["timm-vit"]().train(), images("timm-vit")
+    heard = []
+    model.blocks[1].mlp.register_forward_hook(lambda *_: heard.append(1))
+    sd.apply(model, sd.schedules.uniform(0.5), rescale="none", example=x)
+    before = len(heard)
+    mask = torch.zeros(5, 5, dtype=torch.float64)
+    with sd.gating(model, torch.tensor([1.0, 0.5, 1.0])):
+        model.blocks[1](torch.randn(2, 5, 16).double(), attn_mask=mask)  # a call of a new pattern
+    assert len(heard) == before + 1
+    assert before <= 3  # the model on its example, at two sizes, and to count operations
+
+
 def test_an_example_is_asked_for_where_none_can_be_guessed():
     class Tokens(nn.Module):
         def __init__(self) -> None:

@@ -4,7 +4,7 @@ from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
 from ._pattern import Arguments, Known
 from ._sites import is_mask, masks
 from ._units import Branch, Unit, survey
-from ._untouched import borrowed_buffers, same_attributes
+from ._untouched import borrowed_buffers, same_attributes, unheard
 from ._verify import learn, spares
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "masks",
     "spares",
     "survey",
+    "unheard",
 ]

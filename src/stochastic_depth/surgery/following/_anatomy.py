@@ -14,6 +14,7 @@ from ..._errors import NothingToDrop, Unsupported
 from ..._typing import Mask
 from ._costs import count_flops
 from ._units import Branch, Survey, Unit, counted, survey
+from ._untouched import unheard
 from ._verify import verify
 
 Granularity = Literal["block", "branch"]
@@ -183,7 +184,8 @@ def _verify(model: nn.Module, found: Survey) -> None:
         seen = observation.calls.get(unit.path, [])
         larger = observation.larger.get(unit.path, [])
         if seen and not unit.obstacle:
-            verify(unit, block, seen, larger)
+            with unheard(block):
+                verify(unit, block, seen, larger)
 
 
 def _require_places(found: Survey, scale: Scale) -> None:

@@ -82,6 +82,22 @@ def _members(container: Any) -> list[Any]:
 
 
 @contextmanager
+def unheard(block: nn.Module) -> Iterator[None]:
+    """Let no forward hook of anybody else hear of what runs meanwhile.
+
+    A trial is no forward: what collects outputs would collect them twice.
+    """
+    before = [(module, module._forward_hooks) for module in block.modules()]
+    for module, hooks in before:
+        module._forward_hooks = type(hooks)()
+    try:
+        yield
+    finally:
+        for module, hooks in before:
+            module._forward_hooks = hooks
+
+
+@contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """Put a model in a mode for a while; each module gets its own mode back."""
     modes = [(module, module.training) for module in model.modules()]

@@ -12,7 +12,7 @@ from ..._errors import Unsupported
 from ...blocks import Gate, Rows, replace_rows, take_rows, with_zero_grads
 from ...blocks._gate import per_sample
 from .._frame import Frame, dense, on_leaf, scaled, shielded
-from ..following import Arguments, Known, borrowed_buffers, learn, same_attributes, spares
+from ..following import Arguments, Known, borrowed_buffers, learn, same_attributes, spares, unheard
 
 if TYPE_CHECKING:
     from ._controller import Controller
@@ -43,7 +43,8 @@ class Execution:
         """Return what is known of calls like this one; find it out at the first of them."""
         pattern = self.arguments.pattern
         if pattern not in self.unit.patterns:
-            known = learn(self.unit, self.block, self.kind, self.arguments)
+            with unheard(self.block):
+                known = learn(self.unit, self.block, self.kind, self.arguments)
             self.unit.patterns[pattern] = known
         return self.unit.patterns[pattern]
 
