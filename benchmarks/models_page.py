@@ -64,6 +64,8 @@ def unmeasured() -> str:
     """What the committed census does not contain."""
     known = {f"{record['library']}/{record['model']}" for record in census()}
     missing = [f"`{model.key}`" for model in models() if model.key not in known]
+    if len(missing) > 10:
+        return f"Not measured yet: {', '.join(missing[:3])} and {len(missing) - 3} others."
     return f"Not measured yet: {', '.join(missing)}." if missing else "All have been measured."
 
 
