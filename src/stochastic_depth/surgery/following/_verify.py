@@ -569,11 +569,18 @@ class _Reparametrised(nn.Module):
         return holder.run()
 
 
+def _seed() -> None:
+    # Not torch.manual_seed: it prepares all kinds of devices, which takes longer than a block.
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
+
+
 def _reparametrised(
     block: nn.Module, weights: dict[str, Tensor] | None, run: Callable[[], Any]
 ) -> Any:
     with untouched(block):
-        torch.manual_seed(0)
+        _seed()
         if weights is None:
             return run()
         named = {f"block.{name}": weight.clone() for name, weight in weights.items()}
