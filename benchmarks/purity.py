@@ -324,11 +324,22 @@ def main() -> None:
             if record["outcome"] in FAILURES:
                 bad = next(t for t in record["trials"] if t["outcome"] == record["outcome"])
                 print(record["seed"], bad["outcome"], bad["why"][:150], flush=True)
-    result = summary(records)
-    result |= {"seconds": round(time.perf_counter() - started), "hardware": hardware(),
-               "versions": versions()}  # fmt: skip
-    arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            if len(records) % 500 == 0:
+                write(arguments.json, records, started)
+    result = write(arguments.json, records, started)
     print(json.dumps({k: result[k] for k in ("programs", "trials", "gates")}, indent=1))
+
+
+def write(path: Path, records: list[dict[str, Any]], started: float) -> dict[str, Any]:
+    """Write what has happened so far."""
+    result = summary(records)
+    result |= {
+        "seconds": round(time.perf_counter() - started),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
 
 
 def summary(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ ADDITIONS = {aten.add.Tensor, aten.add_.Tensor, aten.sub.Tensor, aten.sub_.Tenso
 PRODUCTS = {aten.addcmul.default, aten.addcmul_.default}
 """Operations that add a product to a tensor."""
 
+VIEWS = {aten.view.default, aten._unsafe_view.default}
+"""Operations that show all values of a tensor in another shape."""
+
 ShortcutKind = Literal["identity", "resize", "projection"]
 """Of a shortcut: nothing happens on it; something without parameters; a learned map."""
 
@@ -88,7 +91,7 @@ def _sides(
     found = [
         (origin, shortcut, branch, kind)
         for shortcut, branch in ((first, second), (second, first))
-        for origin, kind in _stream(shortcut, sums)
+        for origin, kind in _stream(recording, shortcut, sums)
         if _contains(values[branch].ancestors, origin)
     ]
     if found:
@@ -99,21 +102,31 @@ def _sides(
         return first, second, None, "identity"
     shortcut, branch = sorted((first, second), key=lambda side: _extent(recording, origin, side))
     for side in (shortcut, branch):
-        *_, (start, _) = _stream(side, sums)
+        *_, (start, _) = _stream(recording, side, sums)
         if not _contains(values[start].ancestors, origin):  # a stream that comes from elsewhere
             return first, second, None, "identity"
     learned = _learned(recording, _between(recording, origin, shortcut))
     return shortcut, branch, origin, "projection" if learned else "resize"
 
 
-def _stream(number: int, sums: dict[int, Join]) -> Iterator[tuple[int, ShortcutKind]]:
-    """Yield a value, and what it was before branches were added: x of x + a(x), for + b(x)."""
+def _stream(
+    recording: Recording, number: int, sums: dict[int, Join]
+) -> Iterator[tuple[int, ShortcutKind]]:
+    """Yield a value, and what it was before branches were added: x of x + a(x), for + b(x).
+
+    And what it is a view of: a linear layer sees a batch of sequences as one of vectors.
+    """
     kind: ShortcutKind = "identity"
-    yield number, kind
-    while number in sums:
-        kind = sums[number].kind if kind == "identity" else kind
-        number = sums[number].shortcut
+    while True:
         yield number, kind
+        value = recording.values[number]
+        if number in sums:
+            kind = sums[number].kind if kind == "identity" else kind
+            number = sums[number].shortcut
+        elif value.operation is not None and recording.operations[value.operation].function in VIEWS:
+            number = recording.operations[value.operation].inputs[0]
+        else:
+            return
 
 
 def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | None:
@@ -204,7 +217,8 @@ def _inside(
             if reached & set(other.inputs):
                 reached |= set(other.outputs)
         found = frozenset(between & reached)
-        if branch in found and shortcut in reached and _learned(recording, set(found)):
+        beside = shortcut in reached or shortcut in call.inputs
+        if branch in found and beside and _learned(recording, set(found)):
             return call, found
     return None
 
