@@ -89,7 +89,7 @@ def test_auto_says_why_and_linear_why_not(capsys):
         ([*OWN, "--last=0.5", "--schedule=lineer"], "Did you mean 'linear'?"),
         ([*OWN, "--budget=0.05", "--schedule=linear"], "budget must be in [0.4"),
         ([*OWN, "--last=0.5", "--image-size=0"], "image_size must be at least 1"),
-        (["torch.nn.Identity", "--last=0.5"], "Identity must have a block that may be dropped"),
+        (["torch.nn.Identity", "--last=0.5"], "Identity must show what input it takes"),
         ([*OWN, "--budget=0.3", "--schedule=sense"], "data must be given for schedule sense"),
         ([*OWN, "--budget=0.3", "--schedule=auto"], "data must be given for schedule auto"),
         ([*OWN, "--last=0.3", "--data=digits"], "budget must be given beside data"),

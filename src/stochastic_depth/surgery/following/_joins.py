@@ -123,7 +123,9 @@ def _stream(
         if number in sums:
             kind = sums[number].kind if kind == "identity" else kind
             number = sums[number].shortcut
-        elif value.operation is not None and recording.operations[value.operation].function in VIEWS:
+        elif (
+            value.operation is not None and recording.operations[value.operation].function in VIEWS
+        ):
             number = recording.operations[value.operation].inputs[0]
         else:
             return
