@@ -7,7 +7,6 @@ from torch import Tensor, nn
 import stochastic_depth as sd
 from benchmarks.purity import attempt
 
-
 UNNAMED = {36}
 """Programs of which an addition has neither a gate nor a reason yet: within both blocks a context
 of the whole model is added to what the branch computes."""
