@@ -50,6 +50,16 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
     return moved.reshape(-1, *[1] * (like.ndim - 1)) if values.ndim else moved
 
 
+def masked(values: Tensor, y: Tensor) -> Tensor:
+    """Return `values * y`, values of shape () or (N,); what is dropped is exactly zero.
+
+    NaN and infinity of a dropped sample are zero, too, and yet at 0 the derivative in the
+    gate is y, as `where(values == 0, 0, ...)` would not have it.
+    """
+    factor = per_sample(values, y)
+    return factor * torch.where((factor != 0) | y.isfinite(), y, 0)
+
+
 def lower(
     gates: Gates, execution: Execution = "auto", *, device: torch.device | str | None = None
 ) -> list[Gate]:

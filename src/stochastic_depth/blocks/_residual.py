@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ._gate import Gate, Rows, per_sample
+from ._gate import Gate, Rows, masked, per_sample
 from ._gather import replace_rows, take_rows
 
 Map = Callable[[Tensor], Tensor]
@@ -155,10 +155,7 @@ def _gathered(
 
 
 def _masked(x: Tensor, branch: Map, gate: Tensor, scale: float) -> Tensor:
-    branched = branch(shield_gradient(x, per_sample(gate, x) != 0))
-    # Not `where(keep, ...)`: at d = 0 the derivative in d is F, not 0.
-    safe = torch.where((per_sample(gate, branched) != 0) | branched.isfinite(), branched, 0)
-    return scale * per_sample(gate, branched) * safe
+    return scale * masked(gate, branch(shield_gradient(x, per_sample(gate, x) != 0)))
 
 
 def shield_gradient(x: Tensor, keep: Tensor) -> Tensor:

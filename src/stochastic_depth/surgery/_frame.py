@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..blocks import Gate, Rows, shield_gradient, take_rows
-from ..blocks._gate import per_sample
+from ..blocks._gate import masked, per_sample
 
 Plain = Callable[..., Any]
 
@@ -37,8 +37,8 @@ class Stub:
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, zero: bool) -> Any:
         """Return the stand-in for a call with these arguments."""
-        given = pytree.tree_leaves((args, kwargs))
-        first = next(leaf for leaf in given if isinstance(leaf, Tensor))
+        given, first = pytree.tree_leaves((args, kwargs)), first_tensor(args, kwargs)
+        assert first is not None  # noqa: S101  # its shape was told by two calls
         leaves = [
             given[rule.position]
             if isinstance(rule, Argument)
@@ -104,12 +104,15 @@ class Frame:
         unit: number of the block.
         gates: one per branch.
         skips: for each branch, whether its children may be left out.
+        size: samples in the batch.
         left: branches that have left so far.
+        counts: how often each child was called so far, by id.
     """
 
     unit: int
     gates: list[Gate]
     skips: list[bool]
+    size: int = 0
     left: list[int] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
 
@@ -156,7 +159,13 @@ class Frame:
             return output
         return on_leaf(output, role.leaf, lambda y: spread(scaled_rows(y, gate), gate, self.size))
 
-    size: int = 0
+
+def first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """Return the first tensor among the arguments of a call; its first dimension is N."""
+    if args and isinstance(args[0], Tensor):
+        return args[0]
+    leaves = pytree.tree_leaves((args, kwargs))
+    return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
 
 
 def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any:
@@ -197,9 +206,7 @@ def scaled(y: Tensor, gate: float | Tensor) -> Tensor:
     """Return `gate * y`; what is dropped is exactly zero, NaN and infinity included."""
     if isinstance(gate, float):
         return torch.zeros_like(y) if gate == 0 else y * gate
-    factor = per_sample(gate, y)
-    # Not `where(factor == 0, 0, ...)`: at 0 the derivative in the gate is y.
-    return factor * torch.where((factor != 0) | y.isfinite(), y, 0)
+    return masked(gate, y)
 
 
 def scaled_rows(y: Tensor, gate: Rows) -> Tensor:

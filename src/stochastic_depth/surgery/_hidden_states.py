@@ -12,9 +12,9 @@ from torch.utils import _pytree as pytree
 from .._errors import Unsupported
 from .._typing import Gates
 from ._find import find_blocks
+from ._frame import first_tensor
 from ._gating import gating
 from .following import Block
-from .running import first_tensor
 
 Passage = tuple[Tensor, Tensor]
 """What one block was given, and what it returned."""

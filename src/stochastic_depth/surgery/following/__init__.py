@@ -2,10 +2,11 @@
 
 from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
 from ._pattern import Arguments, Known
+from ._samples import require_samples_first
 from ._sites import is_mask, masks
 from ._units import Branch, Unit, survey
 from ._untouched import borrowed_buffers, same_attributes, unheard
-from ._verify import learn, spares
+from ._verify import learn, parameters_on, spares
 
 __all__ = [
     "Anatomy",
@@ -22,6 +23,8 @@ __all__ = [
     "learn",
     "same_attributes",
     "masks",
+    "parameters_on",
+    "require_samples_first",
     "spares",
     "survey",
     "unheard",

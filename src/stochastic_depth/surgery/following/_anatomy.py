@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from ..._checks import one_of
-from ..._errors import NothingToDrop, Unsupported
+from ..._errors import NothingToDrop
 from ..._typing import Mask
 from ._costs import count_flops
+from ._samples import require_samples_first
 from ._units import Branch, Survey, Unit, counted, survey
 from ._untouched import unheard
 from ._verify import verify
@@ -163,12 +164,7 @@ class Anatomy:
             Unsupported: it names the block, and says where its samples are.
         """
         for unit, _, _ in self.governed:
-            if unit.rows.startswith("its samples are not"):
-                raise Unsupported(
-                    "With gates per sample the first dimension of a block's input must be the "
-                    f"samples of the batch; of {unit.path or unit.kind}, {unit.rows}. "
-                    "Use per='batch'."
-                )
+            require_samples_first(unit)
 
 
 def _is_ours(model: nn.Module) -> bool:

@@ -8,30 +8,25 @@ from torch.utils import _pytree as pytree
 
 from ._observe import copied
 from ._pattern import Arguments
-from ._trial import brief, forward_of, reparametrised
+from ._trial import Trial, brief
 from ._units import Unit
 from ._untouched import in_mode, untouched
 
 OPAQUE = "it is given an object that it may change for others, such as a cache"
 
 
-def kept_for_others(
-    unit: Unit,
-    block: nn.Module,
-    kind: type[nn.Module],
-    arguments: Arguments,
-    weights: dict[str, Tensor],
-) -> str:
+def kept_for_others(trial: Trial, arguments: Arguments) -> str:
     """Return what a block leaves for others beside its output, in words; empty if nothing."""
+    unit, block = trial.unit, trial.block
     before = [_marks(leaf) for leaf in arguments.leaves]
     held = _held(block)
     with untouched(block), in_mode(block, True):
         try:
             given = arguments.call(copied(arguments.leaves))
             contents = _contents(given)
-            holding = reparametrised(block, weights, lambda: _held_after(block, kind, given))
+            holding = trial.trying(lambda: _held_after(trial, given))
             changed = _contents(given) != contents
-        except Exception as error:  # as above
+        except Exception as error:  # whatever foreign code may raise is a reason, not a crash
             return f"in training mode it fails on the example ({brief(error)})"
     new = {name for name, marks in holding.items() if marks - held.get(name, set())}
     if new:
@@ -42,10 +37,9 @@ def kept_for_others(
     return OPAQUE if changed else ""
 
 
-def _held_after(block: nn.Module, kind: type[nn.Module], given: Any) -> dict[str, set[int]]:
-    args, kwargs = given
-    output = forward_of(kind)(block, *args, **kwargs)
-    found = _held(block)
+def _held_after(trial: Trial, given: Any) -> dict[str, set[int]]:
+    output = trial.forward(*given)
+    found = _held(trial.block)
     del output  # until here: another tensor could have its identity
     return found
 
@@ -93,14 +87,12 @@ def harmless(unit: Unit, arguments: Arguments) -> bool:
     )
 
 
-def fills_containers(block: nn.Module, kind: type[nn.Module], arguments: Arguments) -> bool:
+def fills_containers(trial: Trial, arguments: Arguments) -> bool:
     """Return whether a block changes a list or a dictionary that it is given."""
-    given, named = arguments.given or ((), {})
-    values = (*given, *named.values())
-    if not any(isinstance(value, list | dict | set) for value in values):
+    if not arguments.containers:
         return False
-    args, kwargs = arguments.call(copied(arguments.leaves))
-    before = _contents((args, kwargs))
+    given = arguments.call(copied(arguments.leaves))
+    before = _contents(given)
     with torch.no_grad():
-        reparametrised(block, None, lambda: forward_of(kind)(block, *args, **kwargs))
-    return bool(_contents((args, kwargs)) != before)
+        trial.trying(lambda: trial.forward(*given))
+    return bool(_contents(given) != before)

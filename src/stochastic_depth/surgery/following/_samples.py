@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ..._errors import Unsupported
 from ...blocks import Gate, Rows
 from .._frame import Frame
 from ._observe import copied
 from ._pattern import Arguments, Known
-from ._trial import brief, equal, run_block, under_frame
+from ._trial import Trial, brief, equal, under_frame
 from ._units import Unit
 from ._untouched import in_mode
 
@@ -35,19 +36,12 @@ def guessed_rows(arguments: Arguments, x: Tensor | None) -> tuple[bool, ...]:
     )
 
 
-def row_fault(
-    unit: Unit,
-    block: nn.Module,
-    kind: type[nn.Module],
-    sizes: Sequence[Arguments],
-    known: Known,
-    weights: dict[str, Tensor] | None,
-) -> str:
+def row_fault(trial: Trial, sizes: Sequence[Arguments], known: Known) -> str:
     """Return why samples cannot be run apart, or an empty string."""
-    if weights is not None:
+    if trial.weights is not None:
         if len(sizes) < 2:
             return ONE_SIZE
-        if fault := not_first(sizes, known):
+        if fault := not_first(sizes):
             return fault
     arguments = sizes[-1]
     rows = [leaf for leaf, batched in zip(arguments.leaves, known.batched, strict=True) if batched]
@@ -55,7 +49,7 @@ def row_fault(
         return f"{NOT_FIRST} of its input"
     size = len(rows[0])
     if size < 2:
-        return "" if weights is None else ONE_SIZE
+        return "" if trial.weights is None else ONE_SIZE
     if rows[0].device.type == "meta":
         return ""
     index = torch.tensor([size - 1], device=rows[0].device)
@@ -64,10 +58,10 @@ def row_fault(
         for leaf, batched in zip(arguments.leaves, known.batched, strict=True)
     ]
     try:
-        with torch.no_grad(), in_mode(block, False):
-            whole = run_block(block, kind, arguments, copied(arguments.leaves), weights)
-            apart = run_block(block, kind, arguments, copied(some), weights)
-    except Exception as error:  # as above
+        with torch.no_grad(), in_mode(trial.block, False):
+            whole = trial.run(arguments, copied(arguments.leaves))
+            apart = trial.run(arguments, copied(some))
+    except Exception as error:  # whatever foreign code may raise is a reason, not a crash
         return f"it fails on some of its samples ({brief(error)})"
     pairs = list(zip(pytree.tree_leaves(whole), pytree.tree_leaves(apart), strict=True))
     for a, b in pairs:
@@ -76,14 +70,7 @@ def row_fault(
     return ""
 
 
-def apart(
-    unit: Unit,
-    number: int,
-    block: nn.Module,
-    kind: type[nn.Module],
-    arguments: Arguments,
-    weights: dict[str, Tensor],
-) -> bool:
+def apart(trial: Trial, number: int, arguments: Arguments) -> bool:
     """Return whether a branch gives the same on some samples as on all of them, masked.
 
     What a block does between its children may hold on to the number of samples it was given.
@@ -91,24 +78,38 @@ def apart(
     first = next(leaf for leaf in arguments.leaves if isinstance(leaf, Tensor) and leaf.ndim)
     if first.device.type == "meta":
         return True
-    size, count = len(first), len(unit.branches)
+    size, count = len(first), len(trial.unit.branches)
     index = torch.tensor([size - 1], device=first.device)
     every = torch.zeros(size, device=first.device).index_fill(0, index, 1.0)
     outputs = []
     for gate in (Rows(index, 1.0), every):
         gates: list[Gate] = [gate if other == number else 1.0 for other in range(count)]
-        frame = Frame(0, gates, [True] * count)
-        frame.size = size
-        leaves = copied(arguments.leaves)
+        frame = Frame(0, gates, [True] * count, size)
         try:
-            with torch.no_grad(), in_mode(block, False), under_frame(unit, block, frame):
-                outputs.append(run_block(block, kind, arguments, leaves, weights))
+            with torch.no_grad(), in_mode(trial.block, False), under_frame(trial, frame):
+                outputs.append(trial.run(arguments, copied(arguments.leaves)))
         except Exception:  # as above
             return False
     return equal(*outputs)
 
 
-def not_first(sizes: Sequence[Arguments], known: Known) -> str:
+def require_samples_first(unit: Unit) -> None:
+    """Raise unless a block keeps the samples of a batch in the first dimension.
+
+    Raises:
+        Unsupported: it names the block, and says where its samples are.
+    """
+    if unit.rows.startswith(NOT_FIRST):
+        raise Unsupported(
+            "With gates per sample the first dimension of a block's input must be the samples of "
+            f"the batch; of {unit.path or unit.kind}, {unit.rows}. Use per='batch'."
+        )
+
+
+def not_first(sizes: Sequence[Arguments]) -> str:
+    """Return where the samples are, if not in the first dimension; empty if they are."""
+    if len(sizes) < 2:
+        return ""
     for a, b in zip(sizes[0].leaves, sizes[1].leaves, strict=True):
         if isinstance(a, Tensor) and a.shape != b.shape:
             grown = [d for d, (m, n) in enumerate(zip(a.shape, b.shape, strict=False)) if m != n]

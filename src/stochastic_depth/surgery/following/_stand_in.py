@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from .._frame import Argument, Shape, Stub
+from .._frame import Argument, Shape, Stub, first_tensor
 from ._observe import Seen
 
 
@@ -19,7 +19,7 @@ def stub_of(seen: Sequence[Seen], larger: Sequence[Seen]) -> Stub | None:
 
 def _same_shape(seen: Seen) -> Stub | None:
     """Return a stand-in for an output that is one tensor of the shape of the input."""
-    x = _first(seen)
+    x = first_tensor(seen.args, seen.kwargs)
     if isinstance(seen.output, Tensor) and x is not None and seen.output.shape == x.shape:
         return Stub((None,), pytree.tree_flatten(0)[1])
     return None
@@ -28,7 +28,7 @@ def _same_shape(seen: Seen) -> Stub | None:
 def stand_in(pair: Sequence[Seen]) -> Stub | None:
     """Return a stand-in from two calls with different batches, or None if they do not tell."""
     flat = [pytree.tree_flatten(seen.output) for seen in pair]
-    first = [_first(seen) for seen in pair]
+    first = [first_tensor(seen.args, seen.kwargs) for seen in pair]
     numbers = [_integers(seen) for seen in pair]
     if any(x is None for x in first) or flat[0][1] != flat[1][1]:
         return None
@@ -55,11 +55,6 @@ def _passed_on(
 def _integers(seen: Seen) -> dict[int, int]:
     leaves = pytree.tree_leaves((seen.args, seen.kwargs))
     return {position: leaf for position, leaf in enumerate(leaves) if type(leaf) is int}
-
-
-def _first(seen: Seen) -> Tensor | None:
-    leaves = pytree.tree_leaves((seen.args, seen.kwargs))
-    return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
 
 
 def _rule(a: Any, b: Any, x: Tensor, y: Tensor) -> Any:

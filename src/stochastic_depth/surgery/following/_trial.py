@@ -1,7 +1,7 @@
 """Run a block as a trial: with other weights, without its branches, leaving no trace."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,42 @@ from ._joins import ADDITIONS
 from ._pattern import Arguments
 from ._units import Unit
 from ._untouched import untouched
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A block, and what it is tried with.
+
+    Attributes:
+        unit: what was found out about it.
+        block: the block; left as it is.
+        kind: its class, whose forward runs, before gates were put on it.
+        weights: parameters and buffers to run with, by name; None for its own.
+    """
+
+    unit: Unit
+    block: nn.Module
+    kind: type[nn.Module]
+    weights: dict[str, Tensor] | None = None
+
+    def run(self, arguments: Arguments, leaves: list[Any], *, cut: bool = False) -> Any:
+        """Run the block's own forward, with its branches or without."""
+        branches = without_branches(self.unit, self.block) if cut else nullcontext()
+        with branches:
+            return self.trying(lambda: self.forward(*arguments.call(leaves)))
+
+    def forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the block's own forward."""
+        return self.kind.forward(self.block, *args, **kwargs)
+
+    def trying(self, run: Callable[[], Any]) -> Any:
+        """Return what `run` returns while the block has the weights of the trial."""
+        with untouched(self.block):
+            _seed()
+            if self.weights is None:
+                return run()
+            named = {f"block.{name}": weight.clone() for name, weight in self.weights.items()}
+            return functional_call(_Reparametrised(self.block), named, (_Holder(run),))
 
 
 @dataclass
@@ -39,44 +75,6 @@ def _seed() -> None:
     torch.default_generator.manual_seed(0)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(0)
-
-
-def reparametrised(
-    block: nn.Module, weights: dict[str, Tensor] | None, run: Callable[[], Any]
-) -> Any:
-    with untouched(block):
-        _seed()
-        if weights is None:
-            return run()
-        named = {f"block.{name}": weight.clone() for name, weight in weights.items()}
-        return functional_call(_Reparametrised(block), named, (_Holder(run),))
-
-
-def run_block(
-    block: nn.Module,
-    kind: type[nn.Module],
-    arguments: Arguments,
-    leaves: list[Any],
-    weights: dict[str, Tensor] | None,
-    *,
-    cut: Unit | None = None,
-) -> Any:
-    with ExitStack() as stack:
-        if cut is not None:
-            stack.enter_context(without_branches(cut, block))
-        return reparametrised(block, weights, lambda: call_block(kind, block, arguments, leaves))
-
-
-def call_block(
-    kind: type[nn.Module], block: nn.Module, arguments: Arguments, leaves: list[Any]
-) -> Any:
-    args, kwargs = arguments.call(leaves)
-    return forward_of(kind)(block, *args, **kwargs)
-
-
-def forward_of(kind: type[nn.Module]) -> Callable[..., Any]:
-    forward: Callable[..., Any] = getattr(kind, "_stochastic_depth_original", kind).forward
-    return forward
 
 
 @contextmanager
@@ -191,8 +189,9 @@ def brief(error: Exception) -> str:
 
 
 @contextmanager
-def under_frame(unit: Unit, block: nn.Module, frame: Frame) -> Iterator[None]:
+def under_frame(trial: Trial, frame: Frame) -> Iterator[None]:
     """Have the children on the branches of a block run under gates."""
+    unit, block = trial.unit, trial.block
     before = []
     for path in {path for branch in unit.branches for path, _ in branch.roles}:
         roles = {nth: r for b in unit.branches for (p, nth), r in b.roles.items() if p == path}

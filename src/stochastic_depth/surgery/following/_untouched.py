@@ -3,7 +3,7 @@
 import random
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -129,8 +129,7 @@ def without_fast_paths() -> Iterator[None]:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with ExitStack() as stack:
-            stack.enter_context(torch.enable_grad())
+        with torch.enable_grad():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)

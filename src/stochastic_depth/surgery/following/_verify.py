@@ -5,7 +5,7 @@ training mode, with gradients, at two batch sizes, with redrawn weights, for eve
 returns; and its samples may be run apart only if each of them comes out as in its batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .._frame import Frame, Stub
+from .._frame import Frame
 from ._kept import OPAQUE, fills_containers, harmless, kept_for_others
 from ._observe import Seen, copied
 from ._pattern import Arguments, Known
 from ._samples import apart, batched_leaves, guessed_rows, not_first, row_fault
 from ._shortcut import PRODUCT, Made
 from ._stand_in import stub_of
-from ._trial import brief, equal, every_exit, redrawn, reparametrised, run_block, under_frame
-from ._units import Unit
+from ._trial import Trial, brief, equal, every_exit, redrawn, under_frame
+from ._units import Branch, Unit
 from ._untouched import in_mode
 
 NO_EXIT = "its branch leaves in no child, where a gate of its own could be put"
@@ -41,42 +41,54 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
     kind = type(block)
     sizes = [Arguments.of(kind, s.args, s.kwargs) for s in (*seen[:1], *larger[:1])]
     unit.paths = sizes[0].paths
-    known = Known(list(range(len(sizes[0].leaves))))
     if unit.form == "own":  # which is executed as blocks are; only its samples are not known
-        unit.rows = not_first(sizes, known) if len(sizes) > 1 else ""
+        unit.rows = not_first(sizes)
         return
-    weights = redrawn(block)
+    known = Known(list(range(len(sizes[0].leaves))))
+    trial = Trial(unit, block, kind, redrawn(block))
     known.batched = batched_leaves(sizes)
-    known.masked = kept_for_others(unit, block, kind, sizes[0], weights)
-    fault = _check_exits(unit, block, kind, sizes, known, weights)
+    known.masked = kept_for_others(trial, sizes[0])
     if unit.form == "branch":
         known.stub = stub_of(seen, larger)
         if known.stub is None:
             known.masked = known.masked or "the shape of what it returns cannot be told"
-    elif unit.shortcut is not None and fault:
-        unit.shortcut, unit.masked = None, fault
-    elif unit.shortcut is not None:
-        with other_numbers(block):
-            other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
-            if _faults(unit, block, kind, [other], known, weights):
-                unit.shortcut, unit.masked = None, FROZEN
-    again = unit.masked not in ("", PRODUCT) and not known.masked  # its forward runs twice
-    if unit.form == "block" and again and unit.spared:
-        reason, unit.masked, unit.hollow = unit.masked, "", True
-        if _faults(unit, block, kind, sizes, known, weights):
-            unit.masked, unit.hollow = reason, False
-    if unit.shortcut is None and unit.form == "block" and not (every_exit(unit) or unit.hollow):
-        unit.obstacle = unit.obstacle or unit.masked
-    for branch in unit.branches:
-        if not branch.exits and unit.form == "block":
-            branch.obstacle = NO_EXIT
-    known.rows = row_fault(unit, block, kind, sizes, known, weights)
-    unit.rows = known.rows
+    else:
+        _check_block(trial, sizes, known)
+    known.rows = unit.rows = row_fault(trial, sizes, known)
     for number, branch in enumerate(unit.branches):
-        if branch.exits and not (unit.rows or apart(unit, number, block, kind, sizes[-1], weights)):
+        if branch.exits and not (unit.rows or apart(trial, number, sizes[-1])):
             roles = branch.roles.items()
             branch.roles = {key: replace(role, enters=None) for key, role in roles}
     unit.patterns[sizes[0].pattern] = known
+
+
+def _check_block(trial: Trial, sizes: Sequence[Arguments], known: Known) -> None:
+    """Check what a block would leave, and note what can be gated."""
+    unit = trial.unit
+    _check_shortcut(trial, sizes, known)
+    again = unit.masked not in ("", PRODUCT) and not known.masked  # its forward runs twice
+    if again and unit.spared:
+        reason, unit.masked, unit.hollow = unit.masked, "", True
+        if _faults(trial, sizes, known):
+            unit.masked, unit.hollow = reason, False
+    if unit.shortcut is None and not (every_exit(unit) or unit.hollow):
+        unit.obstacle = unit.obstacle or unit.masked
+    for branch in unit.branches:
+        if not branch.exits:
+            branch.obstacle = NO_EXIT
+
+
+def _check_shortcut(trial: Trial, sizes: Sequence[Arguments], known: Known) -> None:
+    """Forget a shortcut that is not what the block leaves, and note why."""
+    if trial.unit.shortcut is None:
+        return
+    fault = _check_exits(trial, sizes, known)
+    if not fault:
+        with other_numbers(trial.block):
+            other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
+            fault = FROZEN if _faults(trial, [other], known) else ""
+    if fault:
+        trial.unit.shortcut, trial.unit.masked = None, fault
 
 
 def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Arguments) -> Known:
@@ -85,12 +97,12 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     The block runs a few times as it is, without leaving a trace. Nothing is tried with
     objects that it might change; with those it runs when dropped.
     """
+    trial = Trial(unit, block, kind)
     where = {path: position for position, path in enumerate(arguments.paths)}
     known = Known([where.get(path, -1) for path in unit.paths])
     stream = _stream(unit, arguments)
-    if (arguments.opaque and not harmless(unit, arguments)) or fills_containers(
-        block, kind, arguments
-    ):
+    opaque = arguments.opaque and not harmless(unit, arguments)
+    if opaque or fills_containers(trial, arguments):
         known.masked = known.rows = OPAQUE
         return known
     if unit.form == "own" or (known.positions and known.positions[stream] < 0):
@@ -101,12 +113,11 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     still = arguments_with(arguments, copied(arguments.leaves))
     with torch.no_grad():
         if unit.form == "block" and (unit.shortcut is not None or unit.hollow):
-            known.masked = _fault(block.training, unit, block, kind, still, known, None)
-        known.rows = unit.rows or row_fault(unit, block, kind, [still], known, None)
+            known.masked = _fault(block.training, trial, still, known)
+        known.rows = unit.rows or row_fault(trial, [still], known)
         if unit.form == "branch":
-            output = run_block(block, kind, still, still.leaves, None)
-            same = isinstance(output, Tensor) and isinstance(x, Tensor) and output.shape == x.shape
-            known.stub = Stub((None,), pytree.tree_flatten(0)[1]) if same else None
+            output = trial.run(still, still.leaves)
+            known.stub = stub_of([Seen(*still.call(still.leaves), output)], [])
     return known
 
 
@@ -117,18 +128,21 @@ def arguments_with(arguments: Arguments, leaves: list[Any]) -> Arguments:
 
 def spares(unit: Unit, block: nn.Module) -> Iterator[nn.Parameter]:
     """Yield the parameters of a block that do not take part when it is dropped."""
-    kept: set[int] = set()
     if unit.hollow:
-        for path in {path for branch in unit.branches for path in branch.modules}:
-            yield from block.get_submodule(path).parameters()
+        yield from parameters_on(unit.branches, block)
         return
+    kept: set[int] = set()
     if unit.shortcut is not None:
-        kept |= {
-            id(p) for path in unit.shortcut.modules for p in block.get_submodule(path).parameters()
-        }
-        kept |= {id(block.get_parameter(path)) for path in unit.shortcut.parameters
-                 if path in dict(block.named_parameters())}  # fmt: skip
+        children = (block.get_submodule(path) for path in unit.shortcut.modules)
+        kept = {id(parameter) for child in children for parameter in child.parameters()}
+        kept |= {id(p) for name, p in block.named_parameters() if name in unit.shortcut.parameters}
     yield from (parameter for parameter in block.parameters() if id(parameter) not in kept)
+
+
+def parameters_on(branches: Iterable[Branch], block: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the parameters of the children on some branches of a block."""
+    for path in {path for branch in branches for path in branch.modules}:
+        yield from block.get_submodule(path).parameters()
 
 
 # What a dropped block leaves
@@ -171,38 +185,24 @@ def _other(value: Any) -> Any:
     return value * 0.9 if isinstance(value, float) else value
 
 
-def _faults(
-    unit: Unit,
-    block: nn.Module,
-    kind: type[nn.Module],
-    sizes: Sequence[Arguments],
-    known: Known,
-    weights: dict[str, Tensor],
-) -> str:
+def _faults(trial: Trial, sizes: Sequence[Arguments], known: Known) -> str:
     """Return what is wrong with the shortcut of a unit at these sizes, or an empty string."""
-    trials = [(True, arguments) for arguments in sizes] + [(False, sizes[0])]
-    faults = (_fault(mode, unit, block, kind, given, known, weights) for mode, given in trials)
+    modes = [(True, arguments) for arguments in sizes] + [(False, sizes[0])]
+    faults = (_fault(training, trial, given, known) for training, given in modes)
     return next(filter(None, faults), "")
 
 
-def _fault(
-    training: bool,
-    unit: Unit,
-    block: nn.Module,
-    kind: type[nn.Module],
-    arguments: Arguments,
-    known: Known,
-    weights: dict[str, Tensor] | None,
-) -> str:
-    position = known.positions[_stream(unit, arguments)]
+def _fault(training: bool, trial: Trial, arguments: Arguments, known: Known) -> str:
+    shortcut = trial.unit.shortcut
+    position = known.positions[_stream(trial.unit, arguments)]
     leaves, stream = _with_gradient(arguments, position)
-    if unit.shortcut is not None and unit.shortcut.positive:
+    if shortcut is not None and shortcut.positive:
         # Where it is 0 the ReLU that it comes from has no gradient.
         leaves[position] = leaves[position].abs() + 0.1
     try:
-        with in_mode(block, training):
-            own = run_block(block, kind, arguments, leaves, weights, cut=unit)
-            left = _left(unit, block, kind, arguments, leaves, known, weights)
+        with in_mode(trial.block, training):
+            own = trial.run(arguments, leaves, cut=True)
+            left = _left(trial, arguments, leaves, known)
     except Exception as error:  # whatever foreign code may raise is a reason, not a crash
         return f"without its branches it fails ({brief(error)})"
     own, left = _common(own, left)
@@ -213,27 +213,19 @@ def _fault(
     return ""
 
 
-def _check_exits(
-    unit: Unit,
-    block: nn.Module,
-    kind: type[nn.Module],
-    sizes: Sequence[Arguments],
-    known: Known,
-    weights: dict[str, Tensor],
-) -> str:
+def _check_exits(trial: Trial, sizes: Sequence[Arguments], known: Known) -> str:
     """Forget where the branches leave if that is not so in every mode; return what is wrong.
 
     Without them the whole change of the block is scaled, which needs its shortcut only.
     """
-    if unit.shortcut is None:
-        return ""
-    fault = _faults(unit, block, kind, sizes, known, weights)
+    unit = trial.unit
+    fault = _faults(trial, sizes, known)
     if not fault or not every_exit(unit):
         return fault
     before = [(branch.exits, branch.roles, branch.spared) for branch in unit.branches]
     for branch in unit.branches:
         branch.exits, branch.roles, branch.spared = (), {}, False
-    if not _faults(unit, block, kind, sizes, known, weights):
+    if not _faults(trial, sizes, known):
         return ""
     for branch, kept in zip(unit.branches, before, strict=True):
         branch.exits, branch.roles, branch.spared = kept
@@ -252,23 +244,15 @@ def _stream(unit: Unit, arguments: Arguments) -> int:
     return next(floating, 0)
 
 
-def _left(
-    unit: Unit,
-    block: nn.Module,
-    kind: type[nn.Module],
-    arguments: Arguments,
-    leaves: list[Any],
-    known: Known,
-    weights: dict[str, Tensor] | None,
-) -> Any:
+def _left(trial: Trial, arguments: Arguments, leaves: list[Any], known: Known) -> Any:
     """Return what the block would leave when dropped."""
-    if unit.hollow:
-        count = len(unit.branches)
-        with under_frame(unit, block, Frame(0, [0.0] * count, [True] * count)):
-            return run_block(block, kind, arguments, leaves, weights)
-    shortcut = unit.shortcut
+    if trial.unit.hollow:
+        count = len(trial.unit.branches)
+        with under_frame(trial, Frame(0, [0.0] * count, [True] * count)):
+            return trial.run(arguments, leaves)
+    shortcut = trial.unit.shortcut
     assert shortcut is not None  # noqa: S101  # the caller has looked
-    return reparametrised(block, weights, lambda: shortcut(block, known.slots(leaves)))
+    return trial.trying(lambda: shortcut(trial.block, known.slots(leaves)))
 
 
 def _common(own: Any, left: Any) -> tuple[list[Any], list[Any]]:

@@ -3,7 +3,7 @@
 from ._controller import Controller, DroppedGrads, Options, Ranks
 from ._gated import CONTROLLER
 from ._install import compile_branches, install, require_plain, uninstall
-from ._pass import Pass, first_tensor
+from ._pass import Pass
 from ._ranks import refuse_synchronised, refuse_wrapped
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "Pass",
     "Ranks",
     "compile_branches",
-    "first_tensor",
     "install",
     "refuse_synchronised",
     "refuse_wrapped",

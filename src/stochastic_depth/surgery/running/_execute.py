@@ -10,9 +10,18 @@ from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
 from ...blocks import Gate, Rows, replace_rows, take_rows, with_zero_grads
-from ...blocks._gate import per_sample
-from .._frame import Frame, dense, on_leaf, scaled, shielded
-from ..following import Arguments, Known, borrowed_buffers, learn, same_attributes, spares, unheard
+from .._frame import Frame, dense, on_leaf, scaled, scaled_rows, shielded
+from ..following import (
+    Arguments,
+    Known,
+    borrowed_buffers,
+    learn,
+    parameters_on,
+    require_samples_first,
+    same_attributes,
+    spares,
+    unheard,
+)
 
 if TYPE_CHECKING:
     from ._controller import Controller
@@ -37,6 +46,7 @@ class Execution:
         self.options = seat.controller.options
         self.kind: type[nn.Module] = seat.original
         self.arguments = Arguments.of(self.kind, args, kwargs)
+        self.leaves = self.arguments.leaves
         self.known = self._known()
 
     def _known(self) -> Known:
@@ -62,7 +72,7 @@ class Execution:
             return self._added(gates[0])
         if one and (len(self.unit.branches) == 1 or self.seat.whole):
             return self._whole(gates[0])
-        return self._with_zero_grads(self._framed(self._leaves(), list(gates)), gates)
+        return self._with_zero_grads(self._framed(self.leaves, list(gates)), gates)
 
     def _with_zero_grads(self, output: Any, gates: Sequence[Gate]) -> Any:
         """Give the parameters of the branches that were left out a gradient, if asked to."""
@@ -70,8 +80,7 @@ class Execution:
         dropped = [b for b, gate in pairs if isinstance(gate, float) and gate == 0]
         if self.options.dropped_grads != "zero" or not dropped:
             return output
-        children = {path for branch in dropped for path in branch.modules}
-        spared = [p for path in children for p in self.block.get_submodule(path).parameters()]
+        spared = parameters_on(dropped, self.block)
         return on_leaf(output, 0, lambda x: with_zero_grads(x, spared))
 
     def _whole(self, gate: Gate) -> Any:
@@ -80,9 +89,6 @@ class Execution:
         if isinstance(gate, Rows):
             return self._gathered(gate)
         return self._scaled(gate)
-
-    def _leaves(self) -> list[Any]:
-        return self.arguments.leaves
 
     def _native(self, leaves: list[Any]) -> Any:
         """Run the block's own forward."""
@@ -95,7 +101,7 @@ class Execution:
         if self.must_run:
             self.controller.say_masked(self.unit, self.must_run)
             return self._discarded(0.0)
-        output = self._left(self._leaves())
+        output = self._left(self.leaves)
         return self._passed_on(output)
 
     def _left(self, leaves: list[Any]) -> Any:
@@ -125,11 +131,11 @@ class Execution:
     def _discarded(self, gate: Gate) -> Any:
         """Run the block for what it leaves behind beside its output, which is discarded."""
         if self._at_exits:
-            return self._framed(self._leaves(), [gate] * len(self.unit.branches), skip=False)
-        output = self._native(self._leaves())
+            return self._framed(self.leaves, [gate] * len(self.unit.branches), skip=False)
+        output = self._native(self.leaves)
         if self.unit.shortcut is None and not self.unit.hollow:
             raise self._refusal(self.unit.masked or "what it leaves when dropped is not known")
-        return self._passed_on(self._merged(self._beside(self._leaves()), output, gate))
+        return self._passed_on(self._merged(self._beside(self.leaves), output, gate))
 
     def _beside(self, leaves: list[Any]) -> Any:
         """Return S(x) where the block itself runs as well, and moves its own statistics."""
@@ -143,17 +149,17 @@ class Execution:
     def _scaled(self, gate: Gate) -> Any:
         """Run the block under a gate that is neither 0 nor 1, or has a gradient."""
         if self._at_exits:
-            return self._framed(self._leaves(), [gate] * len(self.unit.branches))
+            return self._framed(self.leaves, [gate] * len(self.unit.branches))
         if self.unit.shortcut is None and not self.unit.hollow:
             raise self._refusal(self.unit.masked)
-        left = self._beside(self._leaves())
+        left = self._beside(self.leaves)
         return self._merged(left, self._native(self._shielded(gate)), gate)
 
     def _shielded(self, gate: Gate) -> list[Any]:
         if not isinstance(gate, Tensor) or self.unit.writes or self.arguments.containers:
-            return self._leaves()
-        every = [True] * len(self._leaves())
-        leaves: list[Any] = shielded(self._leaves(), gate, every, self.known.batched)
+            return self.leaves
+        every = [True] * len(self.leaves)
+        leaves: list[Any] = shielded(self.leaves, gate, every, self.known.batched)
         return leaves
 
     @property
@@ -172,10 +178,8 @@ class Execution:
         if not all(branch.exits for branch in gated):
             raise self._refusal("one of its branches leaves in no child")
         may = skip and not self.must_run
-        frame = Frame(
-            self.seat.index, gates, [may and branch.spared for branch in self.unit.branches]
-        )
-        frame.size = _size(leaves)
+        skips = [may and branch.spared for branch in self.unit.branches]
+        frame = Frame(self.seat.index, gates, skips, _size(leaves))
         with self.controller.within(frame):
             output = self._native(leaves)
         if len(set(frame.left)) < len(gated):
@@ -202,7 +206,7 @@ class Execution:
             reason = self.must_run or self.unit.rows or self.known.rows
             self.controller.say_masked(self.unit, reason)
             return self._masked(gate)
-        leaves = self._leaves()
+        leaves = self.leaves
         if self.unit.shortcut is not None and self.unit.shortcut.identity and self._one_stream:
             stream = self.known.positions[self.unit.shortcut.stream]
 
@@ -250,23 +254,18 @@ class Execution:
 
     def _masked(self, gate: Rows) -> Any:
         """Run all samples, and discard what the dropped ones computed."""
-        x = next(leaf for leaf in self._leaves() if isinstance(leaf, Tensor))
-        if self.unit.rows.startswith("its samples are not"):
-            raise Unsupported(
-                f"With gates per sample the first dimension of a block's input must be the "
-                f"samples of the batch; of {self.unit.path or self.unit.kind} {self.unit.rows}. "
-                "Use per='batch'."
-            )
+        require_samples_first(self.unit)
+        x = next(leaf for leaf in self.leaves if isinstance(leaf, Tensor))
         every = dense(gate, x if x.is_floating_point() else x.float())
         if self._at_exits:
-            return self._framed(self._leaves(), [every] * len(self.unit.branches), skip=False)
-        left = self._beside(self._leaves())
+            return self._framed(self.leaves, [every] * len(self.unit.branches), skip=False)
+        left = self._beside(self.leaves)
         return self._merged(left, self._native(self._shielded(every)), every)
 
     # A module that its parent adds to its input
 
     def _added(self, gate: Gate) -> Any:
-        leaves = self._leaves()
+        leaves = self.leaves
         if isinstance(gate, Rows):
             return self._added_rows(gate)
         skips = not (self.must_run or self.known.stub is None)
@@ -280,16 +279,15 @@ class Execution:
         return on_leaf(output, self.unit.leaf, lambda y: scaled(y, gate))
 
     def _added_rows(self, gate: Rows) -> Any:
-        leaves = self._leaves()
+        leaves = self.leaves
         if self.must_run or self.known.rows or self.known.stub is None:
             return on_leaf(
                 self._native(leaves), self.unit.leaf, lambda y: scaled(y, dense(gate, y))
             )
         args, kwargs = self.arguments.call(leaves)
         zeros = self.known.stub(args, kwargs, zero=True)
-        output = self._native(self._rows(leaves, gate))
-        scale = gate.scale if isinstance(gate.scale, float) else per_sample(gate.scale, output)
-        return replace_rows(zeros, gate.index, lambda _: output * scale)
+        output = scaled_rows(self._native(self._rows(leaves, gate)), gate)
+        return replace_rows(zeros, gate.index, lambda _: output)
 
     def _refusal(self, reason: str) -> Unsupported:
         name = self.unit.path or self.unit.kind
@@ -317,19 +315,13 @@ def _between(s: Any, b: Any, gate: Gate) -> Any:
     assert isinstance(gate, Tensor)  # noqa: S101  # rows never meet here
     if gate.ndim and (not b.ndim or len(b) != len(gate)):
         return b  # beside the samples, such as a term of the loss
-    factor = per_sample(gate, b)
-    change = b - s
-    return s + factor * torch.where((factor != 0) | change.isfinite(), change, 0)
+    return s + scaled(b - s, gate)
 
 
 def _replaced(s: Any, b: Any, gate: Rows) -> Any:
     if not isinstance(s, Tensor) or not isinstance(b, Tensor):
         return s
-    return (
-        replace_rows(s, gate.index, lambda _: b)
-        if s.ndim and s.shape != b.shape
-        else (replace_rows(s, gate.index, lambda _: b) if s.ndim else b)
-    )
+    return replace_rows(s, gate.index, lambda _: b) if s.ndim else b
 
 
 def _open(gate: Gate) -> bool:

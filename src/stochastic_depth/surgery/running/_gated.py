@@ -18,12 +18,12 @@ from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
 from ...blocks import Gate, with_zero_grads
-from .._frame import Role
+from .._frame import Role, first_tensor
 from .._takeover import without_cache
 from ..following import Unit
 from ._controller import Controller
 from ._execute import Execution
-from ._pass import Pass, first_tensor, in_backward
+from ._pass import Pass, in_backward
 from ._ranks import agree, check_processes
 
 SEAT = "_stochastic_depth_seat"
@@ -114,12 +114,12 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
         frames = seat.controller.frames
         plain = original.__call__.__get__(self)
         frame = frames[-1] if frames else None
-        memory, x = seat.controller.memory, first_tensor(args, kwargs)
+        memory = seat.controller.memory
         if frame is None and in_backward():  # a checkpoint around this child alone
-            frame, nth = memory.find(x, id(self)) or (None, 0)
+            frame, nth = memory.find(first_tensor(args, kwargs), id(self)) or (None, 0)
         elif frame is not None and frame.unit in seat.roles:
             nth = frame.nth(self)
-            memory.note(x, id(self), frame, nth)
+            memory.note(first_tensor(args, kwargs), id(self), frame, nth)
         if frame is None or frame.unit not in seat.roles:
             return plain(*args, **kwargs)
         role = seat.roles[frame.unit].get(nth)

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
 from ..._typing import Gates
@@ -110,14 +109,6 @@ def _check_batch(x: Tensor, size: int) -> None:
             f"samples of the batch; this one has shape {tuple(x.shape)}. Use per='batch', or "
             "apply stochastic depth to each part that has a batch of its own."
         )
-
-
-def first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """Return the first tensor among the arguments of a call; its first dimension is N."""
-    if args and isinstance(args[0], Tensor):
-        return args[0]
-    leaves = pytree.tree_leaves((args, kwargs))
-    return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
 
 
 def in_backward() -> bool:
