@@ -88,7 +88,7 @@ class _Walk:
             raise _None
         self.values.add(number)
         value = self.recording.values[number]
-        child = self._child(value.call)
+        child = self.recording.child(value.call, self.block, self.join.operation)
         if child is not None:
             if number in child.outputs:
                 return [self._exit(child, number)]
@@ -97,14 +97,6 @@ class _Walk:
             raise _None
         self.operations.add(value.operation)
         return self._through(self.recording.operations[value.operation])
-
-    def _child(self, call: int) -> Call | None:
-        """Return the outermost call inside the block that is wholly on the branch."""
-        for number in self.recording.calls[call].stack[len(self.block.stack) :]:
-            child = self.recording.calls[number]
-            if not child.begin <= self.join.operation < child.end:
-                return child
-        return None
 
     def _exit(self, child: Call, number: int) -> Exit:
         self.makers[number] = child.number

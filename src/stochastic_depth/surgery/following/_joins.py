@@ -29,6 +29,8 @@ class Join:
 
     Attributes:
         operation: number of the addition.
+        call: number of the call that it belongs to.
+        total: number of the value of the sum.
         shortcut: number of the value of one operand.
         branch: number of the value of the other.
         between: numbers of the values of the branch, from what it shares with the shortcut
@@ -38,6 +40,8 @@ class Join:
     """
 
     operation: int
+    call: int
+    total: int
     shortcut: int
     branch: int
     between: frozenset[int]
@@ -53,34 +57,34 @@ def find_joins(recording: Recording) -> list[Join]:
     projection), it is the one with more layers. It is found by where data comes from, never
     by a size.
     """
-    found: dict[int, Join] = {}
+    found: list[Join] = []
+    sums: dict[int, dict[int, Join]] = {}
     for number, operation in enumerate(recording.operations):
-        if (join := _join(recording, number, found)) is not None:
-            found[operation.outputs[-1]] = join
-    return list(found.values())
+        near = sums.setdefault(operation.call, {})
+        if (join := _join(recording, number, near)) is not None:
+            near[join.total] = join
+            found.append(join)
+    return found
 
 
 def _join(recording: Recording, number: int, sums: dict[int, Join]) -> Join | None:
+    """Return the residual addition that an operation is, given those before it in its call."""
     operation = recording.operations[number]
     operands = _operands(recording, operation)
     if operands is None:
         return None
-    near = {
-        output: join
-        for output, join in sums.items()
-        if recording.operations[join.operation].call == operation.call
-    }
-    shortcut, branch, origin, kind = _sides(recording, *operands, near)
+    shortcut, branch, origin, kind = _sides(recording, *operands, sums)
     if origin is None:
         return None
     between = _between(recording, origin, branch)
     if not _learned(recording, between):
         return None
-    inner = _inside(recording, operation, origin, shortcut, branch, between)
-    if inner is not None:
-        return Join(number, shortcut, branch, inner[1], kind, inner[0])
-    owner = _owner(recording, {*between, *_between(recording, origin, shortcut)}, operation)
-    return Join(number, shortcut, branch, frozenset(between), kind, owner)
+    owner, inside = _inside(recording, operation, origin, shortcut, branch, between) or (
+        _owner(recording, {*between, *_between(recording, origin, shortcut)}, operation),
+        frozenset(between),
+    )
+    total = operation.outputs[-1]
+    return Join(number, operation.call, total, shortcut, branch, inside, kind, owner)
 
 
 def _sides(

@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from ..._errors import Unsupported
 from ._example import Inputs, candidates, with_one_more
-from ._recording import Recording, record
+from ._recorder import record
+from ._recording import Recording
 from ._untouched import in_mode, untouched, without_fast_paths
 
 

@@ -1,23 +1,15 @@
-"""Record what a model computes: every operation, and the call of a module it belongs to.
+"""What a model computed: every operation, and the call of a module it belongs to.
 
 The model runs as it is; what is recorded lies below Python, where an addition is an addition
 however it was written, and where control flow, contexts and in-place calls have already
 happened. Nothing is ever executed from a recording but the few operations of a shortcut.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
-
-from ._sites import sites
-
-Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -129,11 +121,12 @@ class Recording:
     overwritten: set[int] = field(default_factory=set)
     kept: set[int] = field(default_factory=set)
     names: dict[str, list[str]] = field(default_factory=dict)
+    by_path: dict[str, list[Call]] = field(default_factory=dict)
     stopped: str = ""
 
     def calls_of(self, path: str) -> list[Call]:
         """Return the calls of the module at `path`, in order."""
-        return [call for call in self.calls if call.path == path]
+        return self.by_path.get(path, [])
 
     def name(self, child: Call, block: Call) -> str:
         """Return the path of a child in a block; one that blocks share has a path in each."""
@@ -152,251 +145,15 @@ class Recording:
         """Return whether call `number` is `call` or happened inside of it."""
         return call.number in self.calls[number].stack
 
-    def child(self, number: int, call: Call) -> Call | None:
-        """Return the outermost call inside `call` around call `number`; None at its own level."""
-        stack = self.calls[number].stack
-        depth = len(call.stack)
-        return self.calls[stack[depth]] if len(stack) > depth else None
+    def child(self, number: int, block: Call, operation: int) -> Call | None:
+        """Return the outermost call around another in a block, beside an operation of it."""
+        for inner in self.calls[number].stack[len(block.stack) :]:
+            child = self.calls[inner]
+            if not child.begin <= operation < child.end:
+                return child
+        return None
 
-
-class Recorder(TorchDispatchMode):
-    """Writes a `Recording` while a model runs."""
-
-    def __init__(self, named: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self.recording = Recording()
-        self._open: list[int] = []
-        self._alive: list[Tensor] = []
-        self._numbers: dict[Key, int] = {}
-        self._aliases: dict[int, set[Key]] = {}
-        self._named = {_key(tensor): name for name, tensor in named.items()}
-        self._alive.extend(named.values())
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        recorded = self._recorded((args, kwargs))
-        output = func(*args, **kwargs)
-        self._note(func, recorded, (args, kwargs), output)
-        return output
-
-    def _note(self, func: Any, recorded: Any, given: Any, output: Any) -> None:
-        record = self.recording
-        inputs = tuple(refs(recorded))
-        written = _written(func, given) if func._schema.is_mutable else []
-        keys = {_key(tensor) for tensor in written}
-        made = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
-        made = [tensor for tensor in made if _key(tensor) not in keys]
-        number = len(record.operations)
-        outputs = (
-            *(self._made_or_same(tensor, number, recorded, inputs) for tensor in made),
-            *(self._made(tensor, number, inputs) for tensor in written),
-        )
-        for tensor in written:
-            self._overwrite(tensor, number, inputs)
-        dead = [record.values[i] for i in inputs if not record.values[i].live]
-        record.operations.append(
-            Operation(
-                func, recorded[0], recorded[1], inputs, outputs,
-                self._open[-1] if self._open else 0,
-                bool(written), frozenset().union(*(value.parameters for value in dead)),
-            )
-        )  # fmt: skip
-
-    def _made_or_same(
-        self, tensor: Tensor, operation: int, recorded: Any, inputs: tuple[int, ...]
-    ) -> int:
-        """Number what an operation returns; another name for what it comes from is no new value.
-
-        `x.detach()` shows the memory of x: had it a number of its own, whatever is done with x
-        later would seem to be done with the detached tensor.
-        """
-        known = self._numbers.get(_key(tensor))
-        sources = (self.recording.values[number] for number in inputs)
-        if known is not None and any(source.ancestors >> known & 1 for source in sources):
-            return known
-        return self._made(tensor, operation, inputs)
-
-    def _made(self, tensor: Tensor, operation: int | None, inputs: Iterable[int]) -> int:
-        """Number the value that an operation has put into `tensor`."""
-        values = self.recording.values
-        sources = [values[i] for i in inputs]
-        live = any(source.live for source in sources)
-        number = len(values)
-        ancestors = 1 << number if live else 0
-        for source in sources:
-            ancestors |= source.ancestors
-        parameters = frozenset().union(*(source.parameters for source in sources))
-        call = self._open[-1] if self._open else 0
-        values.append(
-            Value(
-                operation, call, tuple(tensor.shape), _floating(tensor), live, ancestors,
-                frozenset() if live else parameters,
-            )
-        )  # fmt: skip
-        self._remember(tensor, number)
-        return number
-
-    def _remember(self, tensor: Tensor, number: int) -> None:
-        key = _key(tensor)
-        self._numbers[key] = number
-        self._aliases.setdefault(key[0], set()).add(key)
-        self._alive.append(tensor)
-
-    def _overwrite(self, tensor: Tensor, operation: int, inputs: tuple[int, ...]) -> None:
-        """Give new values to whatever shares memory with a tensor that was changed."""
-        own = _key(tensor)
-        values, written = self.recording.values, self._numbers[own]
-        for key in self._aliases.get(own[0], set()) - {own}:
-            before = self._numbers[key]
-            self.recording.overwritten.add(before)
-            old, new = values[before], len(values)
-            live = old.live or values[written].live
-            ancestors = old.ancestors | values[written].ancestors | (1 << new if live else 0)
-            call = self._open[-1] if self._open else 0
-            values.append(Value(operation, call, old.shape, old.floating, live, ancestors))
-            self._numbers[key] = new
-        self.recording.overwritten.update(inputs[:1])
-
-    def _number(self, tensor: Tensor) -> int:
-        """Return the number of a tensor's value, a new one for what comes from outside."""
-        key = _key(tensor)
-        if key in self._numbers:
-            return self._numbers[key]
-        number, name = len(self.recording.values), self._named.get(key)
-        live = name is None and not self._open
-        values = self.recording.values
-        values.append(
-            Value(
-                None, self._open[-1] if self._open else 0, tuple(tensor.shape), _floating(tensor),
-                live, 1 << number if live else 0,
-                frozenset() if name is None else frozenset((name,)),
-            )
-        )  # fmt: skip
-        self._remember(tensor, number)
-        return number
-
-    def _recorded(self, tree: Any) -> Any:
-        def record(leaf: Any) -> Any:
-            return Ref(self._number(leaf)) if isinstance(leaf, Tensor) else leaf
-
-        return pytree.tree_map(record, tree)
-
-    def begin(self, path: str, args: Any, kwargs: Any) -> None:
-        """Note that a module is called."""
-        record = self.recording
-        number = len(record.calls)
-        given = self._recorded((args, kwargs))
-        stack = (*self._open, number)
-        record.calls.append(
-            Call(number, stack, path, given[0], given[1], begin=len(record.operations))
-        )
-        self._open.append(number)
-
-    def end(self, output: Any) -> None:
-        """Note that the module called last has returned."""
-        call = self.recording.calls[self._open[-1]]
-        call.output = self._linked(call, output)
-        call.end = len(self.recording.operations)
-        self._open.pop()
-
-    def keep(self, module: nn.Module) -> None:
-        """Note which values a module holds as plain attributes after a call."""
-        plain = [value for name, value in vars(module).items() if name not in _OWN]
-        for leaf in pytree.tree_leaves(plain):
-            if isinstance(leaf, Tensor) and _key(leaf) in self._numbers:
-                self.recording.kept.add(self._numbers[_key(leaf)])
-
-    def _linked(self, call: Call, output: Any) -> Any:
-        """Record an output; what a module made out of sight depends on what it was given."""
-        live = [i for i in call.inputs if self.recording.values[i].live]
-        for tensor in pytree.tree_leaves(output):
-            made = isinstance(tensor, Tensor) and live and tensor.requires_grad
-            if made and not self.recording.values[self._number(tensor)].live:
-                self._made(tensor, None, live)
-        return self._recorded(output)
-
-
-_OWN = frozenset(vars(nn.Module()))
-
-
-class _Stop(Exception):
-    """Ends a forward that cannot go on without changing the model."""
-
-
-def record(model: nn.Module, run: Any, named: Mapping[str, Tensor]) -> Recording:
-    """Record what `run` does with `model`.
-
-    Args:
-        model: the model; its modules are listened to by hooks, for the time being.
-        run: runs the model.
-        named: parameters and buffers that it runs with, by name.
-    """
-    recorder = Recorder(named)
-    paths = {id(module): path for path, module in model.named_modules()}
-    for name, module in model.named_modules(remove_duplicate=False):
-        recorder.recording.names.setdefault(paths[id(module)], []).append(name)
-    with ExitStack() as stack:
-        for path, module in model.named_modules():
-            stack.enter_context(_listening(recorder, path, module))
-        try:
-            with recorder:
-                run()
-        except _Stop as stop:
-            recorder.recording.stopped = str(stop)
-    return recorder.recording
-
-
-@contextmanager
-def _listening(recorder: Recorder, path: str, module: nn.Module) -> Iterator[None]:
-    marked = sites(module)
-    masks = [module._modules.get(name) for name in marked]
-
-    def before(module: nn.Module, args: Any, kwargs: Any) -> None:
-        if (
-            isinstance(module, nn.modules.lazy.LazyModuleMixin)
-            and module.has_uninitialized_params()
-        ):
-            raise _Stop(path)
-        recorder.begin(path, args, kwargs)
-
-    def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        recorder.keep(module)
-        recorder.end(output)
-
-    def copied(module: nn.Module, args: Any, output: Any) -> Any:
-        # A mask that does nothing returns its input: as a copy it is a place of its own.
-        return output.clone() if isinstance(output, Tensor) else output
-
-    with ExitStack() as stack:
-        for mask in masks:
-            if mask is not None:
-                stack.callback(mask.register_forward_hook(copied, prepend=True).remove)
-        stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
-        stack.callback(module.register_forward_hook(after, with_kwargs=True).remove)
-        yield
-
-
-def _written(func: Any, given: Any) -> list[Tensor]:
-    """Return the tensors that an operation changes in place."""
-    args, kwargs = given
-    found = []
-    for position, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[position] if position < len(args) else kwargs.get(argument.name)
-            found += [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
-    return found
-
-
-def _floating(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
-
-
-def _key(tensor: Tensor) -> Key:
-    """Return what tells a tensor from others: the memory that it shows, not the object.
-
-    Autograd hands out other objects for the same memory, so objects cannot be compared.
-    """
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return (id(tensor),)
-    memory = tensor.untyped_storage()._cdata
-    return memory, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+    def written(self, call: Call) -> set[int]:
+        """Return the values that a call changes in place."""
+        operations = self.operations[call.begin : call.end]
+        return {number for op in operations if op.writes for number in op.inputs[:1]}

@@ -172,23 +172,20 @@ def derive(
     Raises:
         NotDerivable: something it returns is made by a branch, or cannot be made again.
     """
-    deriver = _Deriver(recording, call, joins)
-    deriver.trusting = trusting
-    return deriver.shortcut(output)
+    return _Deriver(recording, call, joins, trusting).shortcut(output)
 
 
 class _Deriver:
-    def __init__(self, recording: Recording, call: Call, joins: list[Join]) -> None:
-        self.recording, self.call = recording, call
-        self.joins = {recording.operations[join.operation].outputs[-1]: join for join in joins}
+    def __init__(self, recording: Recording, call: Call, joins: list[Join], trusting: bool) -> None:
+        self.recording, self.call, self.trusting = recording, call, trusting
+        self.joins = {join.total: join for join in joins}
         self.inside = frozenset().union(*(join.between for join in joins))
-        self.holders = {number for join in joins for number in self._stack_of(join)}
+        self.holders = {number for join in joins for number in recording.calls[join.call].stack}
         leaves = pytree.tree_leaves((call.args, call.kwargs))
         self.slots = {leaf.value: i for i, leaf in enumerate(leaves) if isinstance(leaf, Ref)}
         self.count = len(leaves)
         self.steps: list[Step] = []
         self.positive = False
-        self.trusting = True
 
     def shortcut(self, output: Any) -> Shortcut:
         tree = pytree.tree_map(self._leaf, output)
@@ -200,9 +197,6 @@ class _Deriver:
         start = self.slots.get(stream, slots[0]) if stream is not None else slots[0]
         start = start if start < self.count else 0
         return Shortcut(tuple(self.steps), tree, start, self.positive)
-
-    def _stack_of(self, join: Join) -> tuple[int, ...]:
-        return self.recording.calls[self.recording.operations[join.operation].call].stack
 
     def _leaf(self, leaf: Any) -> Any:
         if isinstance(leaf, Ref):
@@ -267,11 +261,7 @@ class _Deriver:
         if self._only_repeats_relu(self.recording.operations[first:last]):
             return self._value(self.recording.operations[first].inputs[0])  # type: ignore[return-value]
         args, kwargs = pytree.tree_map(self._argument, (child.args, child.kwargs))
-        given = set(child.inputs)
-        writes = any(
-            operation.writes and given & set(operation.inputs[:1])
-            for operation in self.recording.operations[first:last]
-        )
+        writes = bool(self.recording.written(child) & set(child.inputs))
         path = self.recording.name(child, self.call)
         return self._step(Step(path, None, args, kwargs, outputs.index(number), writes))
 

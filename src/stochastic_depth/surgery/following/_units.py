@@ -231,7 +231,7 @@ class _Survey:
             yield unit
 
     def _inside_own(self, join: Join) -> bool:
-        path = self.recording.calls[self.recording.operations[join.operation].call].path
+        path = self.recording.calls[join.call].path
         return any(path == own or path.startswith(f"{own}.") for own in self.own)
 
     def _marked(self, join: Join) -> bool:
@@ -246,8 +246,7 @@ class _Survey:
         nearer = (
             other.between
             for other in self.joins
-            if other is not join
-            and self.recording.operations[other.operation].outputs[-1] in join.between
+            if other is not join and other.total in join.between
         )
         behind = join.between.difference(*nearer)
         calls = {self.recording.values[number].call for number in behind}
@@ -261,8 +260,7 @@ class _Survey:
             join
             for join in joins
             if not any(
-                self.recording.operations[join.operation].outputs[-1] in other.between
-                and other.owner.number in join.owner.stack
+                join.total in other.between and other.owner.number in join.owner.stack
                 for other in joins
                 if other is not join
             )
@@ -272,10 +270,8 @@ class _Survey:
         """Leave out additions on a branch that the same forward adds: they go with it."""
         kept: list[Join] = []
         for join in reversed(joins):
-            total = self.recording.operations[join.operation].outputs[-1]
-            place = (join.owner, self._call_of(join))
             if not any(
-                total in other.between and (other.owner, self._call_of(other)) == place
+                join.total in other.between and (other.owner, other.call) == (join.owner, join.call)
                 for other in kept
             ):
                 kept.append(join)
@@ -337,7 +333,7 @@ class _Survey:
 
     def _beside(self, groups: dict[str, list[Join]], inner: str, outer: str) -> bool:
         """Return whether the additions of a part are on the outer stream, not in a branch."""
-        sums = {self.recording.operations[j.operation].outputs[-1] for j in groups[inner]}
+        sums = {join.total for join in groups[inner]}
         return not any(sums & join.between for join in groups[outer])
 
     @staticmethod
@@ -371,11 +367,8 @@ class _Survey:
             return
         calls = self.recording.calls_of(path)
         first = [join for join in joins if join.owner.number >= calls[0].number]
-        first = [j for j in first if self.recording.within(self._call_of(j), calls[0])]
+        first = [j for j in first if self.recording.within(j.call, calls[0])]
         yield self._block(path, calls, tuple(first))
-
-    def _call_of(self, join: Join) -> int:
-        return self.recording.operations[join.operation].call
 
     def _members(self, path: str, joins: list[Join]) -> Iterator[Unit]:
         found: dict[str, Unit] = {}
@@ -401,7 +394,7 @@ class _Survey:
         )
         unit.places = self._places(call, joins)
         unit.uses = self._uses(calls)
-        unit.writes = bool(self._written(call) & set(call.inputs))
+        unit.writes = bool(self.recording.written(call) & set(call.inputs))
         unit.overwritten = any(number in self.recording.overwritten for number in call.outputs)
         if "forward" in vars(self.modules[path]):
             unit.obstacle = "its forward was replaced on the instance"
@@ -513,16 +506,11 @@ class _Survey:
 
     def _shields(self, call: Call, join: Join) -> tuple[bool, ...]:
         leaves = pytree.tree_leaves((call.args, call.kwargs))
-        written = self._written(call)
+        written = self.recording.written(call)
         return tuple(
             isinstance(leaf, Ref) and leaf.value not in join.between and leaf.value not in written
             for leaf in leaves
         )
-
-    def _written(self, call: Call) -> set[int]:
-        """Return the values that a call changes in place."""
-        operations = self.recording.operations[call.begin : call.end]
-        return {number for op in operations if op.writes for number in op.inputs[:1]}
 
     def _size(self, call: Call, path: str) -> int:
         whole = f"{call.path}.{path}" if call.path else path
@@ -530,21 +518,14 @@ class _Survey:
 
     def _modules(self, block: Call, join: Join) -> list[str]:
         """Return the paths of the children that are wholly on a branch, in order of use."""
-        paths: dict[str, None] = {}
-        for number in sorted(join.between):
-            for inner in self.recording.calls[self.recording.values[number].call].stack[
-                len(block.stack) :
-            ]:
-                child = self.recording.calls[inner]
-                if not child.begin <= join.operation < child.end:
-                    paths[self.recording.name(child, block)] = None
-                    break
-        return list(paths)
+        calls = (self.recording.values[number].call for number in sorted(join.between))
+        children = (self.recording.child(call, block, join.operation) for call in calls)
+        return list(dict.fromkeys(self.recording.name(child, block) for child in children if child))
 
     def _name_sites(self, units: list[Unit]) -> None:
         """Say of modules with drop sites that are not on a branch what is wrong with them."""
+        places = [unit.path for unit in units]
         for path in dict.fromkeys(self.sites.values()):
-            places = [unit.path for unit in units]
             inside = any(path == p or self._is_part(path, p) for p in places)
             if not inside and not any(self._is_part(p, path) for p in places):
                 self._other(path, self._fault(path))
