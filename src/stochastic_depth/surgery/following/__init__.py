@@ -4,7 +4,8 @@ from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
 from ._pattern import Arguments, Known
 from ._samples import require_samples_first
 from ._sites import is_mask, masks
-from ._units import Branch, Unit, survey
+from ._survey import survey
+from ._units import Branch, Unit
 from ._untouched import borrowed_buffers, same_attributes, unheard
 from ._verify import learn, parameters_on, spares
 

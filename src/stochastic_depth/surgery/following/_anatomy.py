@@ -14,7 +14,8 @@ from ..._errors import NothingToDrop
 from ..._typing import Mask
 from ._costs import count_flops
 from ._samples import require_samples_first
-from ._units import Branch, Survey, Unit, counted, survey
+from ._survey import survey
+from ._units import Branch, Survey, Unit, counted
 from ._untouched import unheard
 from ._verify import verify
 
