@@ -247,7 +247,11 @@ class _Block:
         return f"self.{name}"
 
     def parameter(self, name: str, value: str) -> str:
-        line = f"self.{name} = nn.Parameter({value})"
+        return self.child_named(name, f"nn.Parameter({value})")
+
+    def child_named(self, name: str, expression: str) -> str:
+        """Return an attribute of this name, used again if there is one already."""
+        line = f"self.{name} = {expression}"
         if line not in self.init:
             self.init.append(line)
         return f"self.{name}"
@@ -539,13 +543,6 @@ class _Block:
             self.line(f"{name} = {name} + {self.bias()}")
         if w.sites:
             self._apply(name, self.child_named("drop_path", "nn.Identity()"))
-
-    def child_named(self, name: str, expression: str) -> str:
-        """Return a child of this name, used again if there is one already."""
-        line = f"self.{name} = {expression}"
-        if line not in self.init:
-            self.init.append(line)
-        return f"self.{name}"
 
     # What is beside the stream
 
