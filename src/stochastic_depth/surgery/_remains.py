@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .._errors import Unsupported
 from ..blocks import Gate, Residual
 from ._frame import Role, on_leaf
-from .following import Arguments, Unit
+from .following import Arguments, Known, Unit
 from .running._execute import merged
 
 AFFINE = (
@@ -59,8 +59,7 @@ class Remains(nn.Module):
 def bound(kind: type[nn.Module], unit: Unit, args: Any, kwargs: Any) -> list[Any]:
     """Return the leaves of a call in the order of the example."""
     arguments = Arguments.of(kind, args, kwargs)
-    where = dict(zip(arguments.paths, arguments.leaves, strict=True))
-    return [where.get(path) for path in unit.paths]
+    return Known(arguments.positions(unit.paths)).slots(arguments.leaves)
 
 
 def _place(root: nn.Module, path: str, child: nn.Module | None) -> nn.Module:

@@ -69,6 +69,11 @@ class Arguments:
         """Where each leaf was."""
         return list(_places(self.form))
 
+    def positions(self, paths: Sequence[str]) -> list[int]:
+        """Return where the leaves at these paths are among these, -1 for what is not here."""
+        where = {path: position for position, path in enumerate(_places(self.form))}
+        return [where.get(path, -1) for path in paths]
+
     def call(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return arguments of the same form from other leaves; the given ones for its own."""
         if leaves is self.leaves and self.given is not None:

@@ -98,8 +98,7 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     objects that it might change; with those it runs when dropped.
     """
     trial = Trial(unit, block, kind)
-    where = {path: position for position, path in enumerate(arguments.paths)}
-    known = Known([where.get(path, -1) for path in unit.paths])
+    known = Known(arguments.positions(unit.paths))
     stream = _stream(unit, arguments)
     opaque = arguments.opaque and not harmless(unit, arguments)
     if opaque or fills_containers(trial, arguments):
