@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from ._recording import Call, Operation, Recording, Ref, refs
+from ._recording import Call, Operation, Recording, Ref, Value, refs
 
 aten = torch.ops.aten
 
@@ -127,12 +127,24 @@ def _stream(
         if number in sums:
             kind = sums[number].kind if kind == "identity" else kind
             number = sums[number].shortcut
-        elif (
-            value.operation is not None and recording.operations[value.operation].function in VIEWS
-        ):
-            number = recording.operations[value.operation].inputs[0]
+        elif (shown := _view_of(recording, value)) is not None:
+            number = shown
         else:
             return
+
+
+def _view_of(recording: Recording, value: Value) -> int | None:
+    """Return what a value is a view of."""
+    if value.operation is None or recording.operations[value.operation].function not in VIEWS:
+        return None
+    return recording.operations[value.operation].inputs[0]
+
+
+def _shown(recording: Recording, number: int | None) -> Iterator[int]:
+    """Yield a value and what it is a view of."""
+    while number is not None:
+        yield number
+        number = _view_of(recording, recording.values[number])
 
 
 def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | None:
@@ -216,15 +228,14 @@ def _inside(
     outside (a context, a table of positions): that is not on its branch.
     """
     for call in map(recording.calls.__getitem__, reversed(recording.calls[operation.call].stack)):
-        reached = {origin}
+        reached = {origin, *(i for i in call.inputs if origin in _shown(recording, i))}
         for other in recording.operations[call.begin :]:
             if other is operation:
                 break
             if reached & set(other.inputs):
                 reached |= set(other.outputs)
         found = frozenset(between & reached)
-        beside = shortcut in reached or shortcut in call.inputs
-        if branch in found and beside and _learned(recording, set(found)):
+        if branch in found and shortcut in reached and _learned(recording, set(found)):
             return call, found
     return None
 
