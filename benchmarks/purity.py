@@ -261,7 +261,10 @@ def attempt(seed: int) -> dict[str, Any]:
     try:
         model = build(written, written.source).train()
         dtype = torch.float32 if "autocast" in written.tags else torch.float64
-        model(torch.randn(ROWS, *written.shape, dtype=dtype)).sum().backward()
+        x = torch.randn(ROWS, *written.shape, dtype=dtype)
+        model(x).sum().backward()
+        with torch.no_grad():
+            model.eval()(x)
     except Exception as error:
         return {"seed": seed, "outcome": "invalid", "why": f"{type(error).__name__}: {error}"}
     record: dict[str, Any] = {"seed": seed, "outcome": "equal", "tags": sorted(written.tags)}

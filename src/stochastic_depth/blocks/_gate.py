@@ -12,7 +12,7 @@ from .._typing import Gates
 
 Execution = Literal["auto", "mask", "skip", "gather"]
 """`"auto"` is `"skip"` for one draw per batch, `"gather"` for one per sample, and
-`"mask"` for gates that require a gradient."""
+`"mask"` for gates that require a gradient or are drawn for each example of a `vmap`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def lower(
     one_of("execution", execution, get_args(Execution))
     if gates.ndim not in (1, 2):
         raise fail("gates", "of shape (L,) or (L, N)", f"shape {tuple(gates.shape)}")
-    if execution == "mask" or (execution == "auto" and gates.requires_grad):
+    if execution == "mask" or (execution == "auto" and (gates.requires_grad or _mapped(gates))):
         return list(gates.to(device=device).unbind(0))
     if gates.requires_grad:
         raise fail("execution", "'mask' for gates that require a gradient", repr(execution))
@@ -100,6 +100,16 @@ def lower(
     if execution == "skip":
         raise fail("execution", "'gather' or 'mask' for gates per sample", repr(execution))
     return _lower_rows(gates, device)
+
+
+def _mapped(gates: Tensor) -> bool:
+    """Return whether `vmap` has given each of its examples gates of its own."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(gates):
+        if functorch.is_batchedtensor(gates):
+            return True
+        gates = functorch.get_unwrapped(gates)
+    return False
 
 
 def _lower_rows(gates: Tensor, device: torch.device | str | None) -> list[Gate]:

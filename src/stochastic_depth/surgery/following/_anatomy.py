@@ -13,6 +13,7 @@ from ..._checks import one_of
 from ..._errors import NothingToDrop
 from ..._typing import Mask
 from ._costs import count_flops
+from ._observe import with_shapes
 from ._samples import require_samples_first
 from ._survey import survey
 from ._units import Branch, Survey, Unit, counted
@@ -106,6 +107,7 @@ class Anatomy:
         one_of("granularity", granularity, get_args(Granularity))
         one_of("transitions", transitions, get_args(Transitions))
         told = samples or example is not None
+        model = with_shapes(model, example)
         found = survey(model, example, run=told and not _is_ours(model))
         _verify(model, found)
         if granularity == "block":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..._errors import Unsupported
 from ._example import Inputs, candidates, with_one_more
 from ._recorder import record
 from ._recording import Recording
-from ._untouched import in_mode, untouched, without_fast_paths
+from ._untouched import in_mode, isolated_rng, untouched, without_fast_paths
 
 
 @dataclass(eq=False)
@@ -51,6 +52,25 @@ class Observation:
     larger: dict[str, list[Seen]]
     size: int
     inputs: Inputs = field(repr=False)
+
+
+def with_shapes(model: nn.Module, example: Any | None) -> nn.Module:
+    """Return a model, or a copy of it whose lazy layers have got their shapes on an example.
+
+    Those of the model itself get theirs in the first forward of its user, which may be of
+    another size.
+    """
+    if not any(is_lazy(x) for x in (*model.parameters(), *model.buffers())):
+        return model
+    for inputs in candidates(model, example):
+        copy = deepcopy(model)
+        try:
+            with isolated_rng(model), in_mode(copy, False), torch.no_grad():
+                copy(*inputs.args, **inputs.kwargs)
+        except Exception:  # noqa: S112  # `observe` says what no example fits
+            continue
+        return copy
+    return model
 
 
 def observe(model: nn.Module, example: Any | None) -> Observation:

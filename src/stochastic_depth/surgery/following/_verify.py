@@ -110,9 +110,11 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     x = arguments.leaves[known.positions[stream]] if known.positions else None
     known.batched = guessed_rows(arguments, x)
     still = arguments_with(arguments, copied(arguments.leaves))
+    with torch.enable_grad():
+        known.masked = kept_for_others(trial, still)
     with torch.no_grad():
         if unit.form == "block" and (unit.shortcut is not None or unit.hollow):
-            known.masked = _fault(block.training, trial, still, known)
+            known.masked = known.masked or _fault(block.training, trial, still, known)
         known.rows = unit.rows or row_fault(trial, [still], known)
         if unit.form == "branch":
             output = trial.run(still, still.leaves)

@@ -17,8 +17,8 @@ from torch.jit._trace import is_tracing
 from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
-from ...blocks import Gate, with_zero_grads
-from .._frame import Role, first_tensor
+from ...blocks import Gate, Rows, with_zero_grads
+from .._frame import Role, dense, first_tensor
 from .._takeover import without_cache
 from ..following import Unit
 from ._controller import Controller
@@ -83,6 +83,7 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
             tracer: Any = proxy.tracer  # a block is one call in a graph, and keeps its gates
             return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
         gates = seat.controller.gates(seat.index, seat.gates, self.training, x)
+        gates = [_not_alone(self, gate, x) for gate in gates]
         if all(isinstance(gate, float) and gate == 1.0 for gate in gates):
             return original.forward(self, *args, **kwargs)
         if seat.unit.form == "own":
@@ -91,6 +92,19 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
         return Execution(self, seat, args, kwargs).run(every)
 
     return forward
+
+
+def _not_alone(block: nn.Module, gate: Gate, x: Tensor | None) -> Gate:
+    """Return the gate as a mask where one survivor would be normalised by itself.
+
+    Its variance is that of one image, and over one pixel there is none: PyTorch raises.
+    """
+    if not isinstance(gate, Rows) or len(gate.index) > 1 or x is None:
+        return gate
+    norms = (m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    if not any(norm.training for norm in norms):
+        return gate
+    return dense(gate, torch.empty(len(x), device=x.device))
 
 
 def _own(
