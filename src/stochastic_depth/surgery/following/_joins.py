@@ -64,7 +64,31 @@ def find_joins(recording: Recording) -> list[Join]:
         if (join := _join(recording, number, near)) is not None:
             near[join.total] = join
             found.append(join)
-    return found
+    contexts = _contexts(recording, found)
+    return [join for join in found if join.shortcut not in contexts]
+
+
+def _contexts(recording: Recording, joins: list[Join]) -> set[int]:
+    """Return what one call after the other is given and adds to: a context, and no stream.
+
+    A stream moves on: the second block adds to what the first returned.
+    """
+    users: dict[int, list[Join]] = {}
+    for join in joins:
+        if join.shortcut in join.owner.inputs:
+            users.setdefault(join.shortcut, []).append(join)
+    return {
+        number
+        for number, (first, *later) in users.items()
+        if any(_follows(recording, join, first) for join in later)
+    }
+
+
+def _follows(recording: Recording, join: Join, earlier: Join) -> bool:
+    """Return whether an addition in another call is computed from an earlier one."""
+    apart = join.owner.number not in earlier.owner.stack
+    apart = apart and earlier.owner.number not in join.owner.stack
+    return apart and _contains(recording.values[join.branch].ancestors, earlier.total)
 
 
 def _join(recording: Recording, number: int, sums: dict[int, Join]) -> Join | None:
