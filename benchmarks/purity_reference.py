@@ -71,9 +71,14 @@ class Gated:
             gate = float(gate[0])
         if isinstance(gate, float):
             return self._whole(gate, rule, args, kwargs)
-        if not rule.apart:
+        if not rule.apart or (int((gate != 0).sum()) == 1 and self._normalises()):
             return self._scaled(gate, rule, args, kwargs)
         return self._gathered(gate, rule, args, kwargs)
+
+    def _normalises(self) -> bool:
+        """Return whether one survivor would be normalised by itself; it runs with its batch."""
+        norms = (m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))  # type: ignore[attr-defined]
+        return any(norm.training for norm in norms)
 
     def _run(self, gates: list[Any], args: Any, kwargs: Any) -> Any:
         vars(self)["_purity_now"] = gates
