@@ -1,16 +1,19 @@
 """Two processes that train one model, against one process with the whole batch."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from torch.nn.parallel import DistributedDataParallel
 
 import stochastic_depth as sd
 
+from .networks import images, timm_eva, torchvision_vit
 from .processes import in_two_processes
 
 STEPS, HALF = 6, 3
@@ -86,6 +89,100 @@ def sharded(kind: str, rank: int) -> list[Gradients]:
     return done
 
 
+class Block(nn.Module):
+    """A block of somebody else's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.tanh(self.f(x))
+
+
+def llama() -> nn.Module:
+    """A decoder for text."""
+    import transformers
+
+    config = transformers.LlamaConfig(
+        hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32,
+        vocab_size=20, use_cache=False,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config)
+
+
+FOREIGN: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
+    "own code": (
+        lambda: nn.Sequential(nn.Linear(4, 4), Block(), Block(), Block()).double(),
+        lambda: batch(0),
+    ),
+    "torchvision": (torchvision_vit, lambda: images("torchvision-vit", 2)),
+    "timm": (timm_eva, lambda: images("timm-eva", 2)),
+    "transformers": (llama, lambda: torch.arange(10).reshape(2, 5)),
+}
+"""Models of others, and an input of each."""
+
+
+def foreign(name: str) -> tuple[nn.Module, Tensor, list[nn.Module]]:
+    """Return a gated model, an input and its blocks."""
+    build, example = FOREIGN[name]
+    torch.manual_seed(0)
+    model = build()
+    handle = sd.apply(model, sd.schedules.uniform(0.5), seed=4, example=example())
+    blocks = [model.get_submodule(block.path) for block in handle.blocks]
+    return model.train(), example(), blocks
+
+
+def loss(output: Any) -> Tensor:
+    return getattr(output, "logits", output).square().mean()
+
+
+def sharded_foreign(name: str) -> list[tuple[Tensor, Gradients]]:
+    """Return gates and gradients of a model of others, with every block sharded."""
+    model, x, blocks = foreign(name)
+    for block in blocks:
+        fully_shard(block)
+    fully_shard(model)
+    done = []
+    for _ in range(3):
+        loss(model(x)).backward()
+        found = gradients(model).items()
+        whole = {n: None if g is None else g.full_tensor() for n, g in found}
+        done.append((sd.surgery.handle(model).gates, whole))
+    return done
+
+
+def first_sharded() -> list[float]:
+    """Return the losses of a model wrapped by the first FSDP."""
+    model, x, blocks = foreign("own code")
+    policy = ModuleWrapPolicy({type(blocks[0])})
+    cpu = torch.device("cpu")
+    wrapped = FullyShardedDataParallel(
+        model, auto_wrap_policy=policy, device_id=cpu, use_orig_params=True
+    )
+    losses = []
+    for _ in range(4):
+        value = wrapped(x).square().mean()
+        value.backward()
+        losses.append(value.item())
+    return losses
+
+
+def diverged(rank: int) -> tuple[list[Tensor], list[str]]:
+    """Return the gates, and what is said, where one process makes a forward of its own."""
+    model = network(dropped_grads="zero")
+    wrapped, gates = DistributedDataParallel(model), []
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for step in range(4):
+            if rank == 0 and step == 1:
+                with torch.no_grad():
+                    model(batch(step))
+            wrapped(batch(step)).square().mean().backward()
+            gates.append(sd.surgery.handle(model).gates)
+    return gates, [str(warning.message) for warning in said]
+
+
 def refused(wrap: Callable[[], nn.Module]) -> str:
     """Return in what words a training step is refused; the processes stay in step."""
     try:
@@ -149,6 +246,9 @@ def everything(rank: int) -> dict[Any, Any]:
         **{setting: replicated(setting, rank) for setting in SETTINGS},
         **{("trained", kind): trained(kind, rank) for kind in WRAPPERS},
         **{("sharded", kind): sharded(kind, rank) for kind in ("none", "zero")},
+        **{("foreign", name): sharded_foreign(name) for name in FOREIGN},
+        "first": first_sharded(),
+        "diverged": diverged(rank),
         **{name: refused(wrap) for name, (wrap, _) in REFUSALS.items()},
     }
 
@@ -175,13 +275,15 @@ def mean(first: Gradients, second: Gradients) -> Gradients:
     return means
 
 
-def assert_same(measured: Gradients, expected: Gradients) -> None:
+def assert_same(
+    measured: Gradients, expected: Gradients, rtol: float = 1e-12, atol: float = 1e-14
+) -> None:
     assert measured.keys() == expected.keys()
     for name, gradient in expected.items():
         if gradient is None:
             assert measured[name] is None, name
         else:
-            torch.testing.assert_close(measured[name], gradient, rtol=1e-12, atol=1e-14)
+            torch.testing.assert_close(measured[name], gradient, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids="-".join)
@@ -231,6 +333,30 @@ def test_sharded_blocks_under_shared_gates(kind, processes):
             law = sd.gates.Bernoulli([0.6] * 6, rescale="train")
             gates = law.sample(generator=sd.gates.stream(3, step))
             assert_same(measured, under(gates, batch(step), kind))
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_models_of_others_are_sharded_block_by_block(name, processes):
+    model, x, _ = foreign(name)
+    for results in processes:
+        for step, (gates, measured) in enumerate(results["foreign", name]):
+            sd.surgery.handle(model).step = step
+            loss(model(x)).backward()
+            assert torch.equal(gates, sd.surgery.handle(model).gates)
+            assert_same(measured, gradients(model), rtol=1e-5, atol=1e-7)
+
+
+def test_the_first_fsdp_wraps_gated_blocks(processes):
+    model, x, _ = foreign("own code")
+    expected = [model(x).square().mean().item() for _ in range(4)]
+    for results in processes:
+        assert results["first"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_forward_of_one_process_alone_is_noticed_and_said(processes):
+    (gates, said), (others, _) = (results["diverged"] for results in processes)
+    assert all(torch.equal(a, b) for a, b in zip(gates, others, strict=True))
+    assert any("has made a training forward that the others have not" in text for text in said)
 
 
 @pytest.mark.parametrize("name", REFUSALS)
