@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, distributed
 from torch.utils import _pytree as pytree
 
@@ -15,6 +16,7 @@ from ...blocks import Execution, Gate
 from ...gates import Law, Per, draw, stream
 from .._frame import Frame
 from ..following import Anatomy, Block, Scale, Unit
+from ._graph import Graph
 from ._pass import Memory, Pass, in_backward
 
 MODEL = -1
@@ -69,6 +71,7 @@ class Controller:
         frames: of the blocks that are running, the innermost last.
         memory: what ran on which tensor, for a backward pass that runs it again.
         warned: what has been said, and is not said again.
+        graph: the gates of a pass that is compiled.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Controller:
         self._finished: Pass | None = None
         self.memory = Memory()
         self.warned: set[str] = set()
+        self.graph = Graph.of(len(anatomy.blocks))
         self.law = law
 
     @property
@@ -178,6 +182,16 @@ class Controller:
         finally:
             self._finished, self._current = running, before if before is running else None
 
+    def draw_for_graph(self, x: Tensor | None) -> None:
+        """Draw the gates of a pass that runs in a graph, where no block can ask for them."""
+        running = self.forced or Pass(self.options.execution)
+        if running.gates is None:
+            self._draw(running, x)
+        assert running.gates is not None  # noqa: S101  # drawn just now
+        self._finished = running
+        device, size = (torch.device("cpu"), 0) if x is None else (x.device, len(x))
+        self.graph.fill(running.gates, device, size)
+
     def follow(self, output: Any, done: Pass) -> None:
         """Have the backward pass of `output` prefer the gates of its forward pass.
 
@@ -233,7 +247,7 @@ class Controller:
         # A copy does not take part in the passes of the original.
         idle: dict[str, Any] = {
             "forced": None, "_current": None, "_finished": None, "frames": [],
-            "memory": Memory(), "latest": self.latest,
+            "memory": Memory(), "latest": self.latest, "graph": Graph.of(len(self.blocks)),
         }  # fmt: skip
         return {**vars(self), **idle}
 

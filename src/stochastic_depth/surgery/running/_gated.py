@@ -23,6 +23,7 @@ from .._takeover import without_cache
 from ..following import Unit
 from ._controller import Controller
 from ._execute import Execution
+from ._graph import Entry, conditional, entry_of, in_graph
 from ._pass import Pass, in_backward
 from ._ranks import agree, check_processes
 
@@ -46,6 +47,7 @@ class Seat:
         unit: what was found out about it.
         gates: indices of its gates, for each of its calls in a pass.
         original: class of the block before gates were put on it.
+        entry: how it stands in a graph of the whole model; None while nobody has compiled.
     """
 
     controller: Controller
@@ -53,6 +55,7 @@ class Seat:
     unit: Unit
     gates: list[list[int]]
     original: type[nn.Module]
+    entry: Any = None
 
     @property
     def forward(self) -> Callable[..., Any]:
@@ -77,7 +80,9 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
     """Return the forward of a gated block of class `original`."""
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        seat: Seat = vars(self)[SEAT]
+        seat: Seat = self.__dict__[SEAT]
+        if torch.compiler.is_dynamo_compiling() and seat.controller.graph.inside:
+            return in_graph(self, seat, original.forward, args, kwargs)
         x = first_tensor(args, kwargs)
         if (proxy := _proxy(args, kwargs)) is not None:
             tracer: Any = proxy.tracer  # a block is one call in a graph, and keeps its gates
@@ -124,6 +129,8 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
     """Return how a child of class `original` on a branch is called."""
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_dynamo_compiling():
+            return original.__call__(self, *args, **kwargs)
         seat: Child = vars(self)[CHILD]
         frames = seat.controller.frames
         plain = original.__call__.__get__(self)
@@ -148,12 +155,16 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     """Return the forward of a model of class `original` whose blocks have gates."""
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return run(self, torch.compiler.is_dynamo_compiling(), args, kwargs)
+        if torch.compiler.is_dynamo_compiling():
+            given = draw_for_graph(self, args, kwargs)
+            if given is not None:
+                return original.forward(self, *args, **given)
+        return run(self, args, kwargs)
 
     @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[untyped-decorator]
-    def run(self: nn.Module, compiling: bool, args: Any, kwargs: Any) -> Any:
+    def run(self: nn.Module, args: Any, kwargs: Any) -> Any:
         controller: Controller = vars(self)[CONTROLLER]
-        _look_at_tools(self, controller, compiling, args, kwargs)
+        _look_at_tools(self)
         if self.training and controller.forced is None:
             check_processes(self, controller.options)
             controller.step = agree(self, controller.options, controller.step)
@@ -175,24 +186,70 @@ def _products(model: nn.Module, kwargs: dict[str, Any]) -> str:
     return "the attention of every layer was asked for (output_attentions=True)" if asked else ""
 
 
-def _look_at_tools(
-    model: nn.Module, controller: Controller, compiling: bool, args: Any, kwargs: Any
-) -> None:
-    """Refuse tools that would freeze one draw, and warn of those that do not see the gates."""
-    name = type(model).__name__
+def _look_at_tools(model: nn.Module) -> None:
+    """Refuse tools that would freeze one draw."""
     if model.training and (is_tracing() or torch.compiler.is_exporting()):
         raise Unsupported(
-            f"torch.jit.trace and torch.export would freeze one draw of the gates of {name}. "
-            "Call model.eval() first, or extract the subnetwork that you want with "
-            "stochastic_depth.extract."
+            "torch.jit.trace and torch.export would freeze one draw of the gates of "
+            f"{type(model).__name__}. Call model.eval() first, or extract the subnetwork that you "
+            "want with stochastic_depth.extract."
         )
-    if compiling and not controller.compiled and "compile" not in controller.warned:
-        controller.warned.add("compile")
-        warnings.warn(
-            f"{name} runs eagerly: its gates stay outside of graphs, so that torch.compile of the "
-            "whole model compiles nothing. Call handle.compile(), which compiles its branches.",
-            stacklevel=2,
-        )
+
+
+@torch.compiler.disable(reason="the gates of a step are drawn outside of graphs")  # type: ignore[untyped-decorator]
+def draw_for_graph(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Draw the gates of a pass into tensors; return the keyword arguments, or None if in vain.
+
+    Warns:
+        UserWarning: the model does not fit into one graph, and why.
+    """
+    _look_at_tools(model)
+    controller: Controller = vars(model)[CONTROLLER]
+    graph, reason = controller.graph, _outside(model, controller)
+    reason = reason or _products(model, kwargs)
+    x = first_tensor(args, kwargs)
+    if (graph.gathers or controller.options.per != "batch") and (x is None or len(x) < 2):
+        reason = reason or "a batch of one sample"
+    graph.inside = not reason
+    if reason:
+        _say_eager(model, controller, reason)
+        return None
+    if model.training and controller.forced is None:
+        check_processes(model, controller.options)
+        controller.step = agree(model, controller.options, controller.step)
+        kwargs = without_cache(model, args, kwargs)
+    graph.forced = controller.forced is not None
+    if model.training or graph.forced:
+        controller.draw_for_graph(x)
+    return kwargs
+
+
+def _outside(model: nn.Module, controller: Controller) -> str:
+    """Return why a model does not fit into one graph; note how its blocks stand in it."""
+    for path, block in model.named_modules():
+        seat: Seat | None = vars(block).get(SEAT)
+        if seat is None or isinstance(seat.entry, Entry):
+            continue
+        forward = inspect.signature(seat.original.forward)
+        seat.entry = entry_of(block, seat, tuple(forward.parameters)[1:])
+        if isinstance(seat.entry, str):
+            return f"{path}: {seat.entry}"
+        if not (seat.entry.always or conditional(block)):
+            controller.graph.gathers = True
+    return "" if controller.law.evaluation.eq(1).all() else "evaluated gates are not 1"
+
+
+def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
+    if controller.compiled or "compile" in controller.warned:
+        return
+    controller.warned.add("compile")
+    warnings.warn(
+        f"{type(model).__name__} runs eagerly: its gates do not go into a graph ({reason}). "
+        "Call handle.compile() instead of torch.compile, which compiles its branches.",
+        stacklevel=2,
+    )
 
 
 def _safe(model: nn.Module, output: Any, given: Any, running: Pass) -> Any:
