@@ -10,7 +10,7 @@ from .._errors import InvalidArgument, Unsupported
 from .._typing import Gates, Probabilities
 from ..gates import Bernoulli, FixedDepth, Law
 from .following import Block
-from .running import CONTROLLER, Controller, compile_branches, uninstall
+from .running import CONTROLLER, Controller, compile_gated, uninstall
 
 
 class Handle:
@@ -98,12 +98,20 @@ class Handle:
         self._controller.seed = count("seed", seed, least=0)
 
     def compile(self, **options: Any) -> None:
-        """Compile each residual branch; gates stay outside, and no draw makes a new graph.
+        """Compile the model: one graph for every draw.
+
+        The gates of a step are drawn outside and enter as data. Per batch, a block is a
+        conditional: a dropped one does not run. Per sample, its survivors are taken out of the
+        batch and put back. `torch.compile(model)` and `model.compile()` do the same, with a
+        break at the draw.
+
+        A model that does not fit into one graph (batch normalisation within its blocks, a gate
+        per branch, a block called twice) has its branches compiled one by one.
 
         Args:
             options: keyword arguments of `torch.compile`.
         """
-        compile_branches(self.model, options)
+        compile_gated(self.model, options)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on with the same gates."""

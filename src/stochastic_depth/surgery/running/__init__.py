@@ -2,7 +2,7 @@
 
 from ._controller import Controller, DroppedGrads, Options, Ranks
 from ._gated import CONTROLLER
-from ._install import compile_branches, install, require_plain, uninstall
+from ._install import compile_gated, install, require_plain, uninstall
 from ._pass import Pass
 from ._ranks import refuse_synchronised, refuse_wrapped
 
@@ -13,7 +13,7 @@ __all__ = [
     "Options",
     "Pass",
     "Ranks",
-    "compile_branches",
+    "compile_gated",
     "install",
     "refuse_synchronised",
     "refuse_wrapped",

@@ -1,7 +1,7 @@
 """One object per model: it draws the gates of each forward pass and hands them out."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -18,6 +18,7 @@ from .._frame import Frame
 from ..following import Anatomy, Block, Scale, Unit
 from ._graph import Graph
 from ._pass import Memory, Pass, in_backward
+from ._spared import Spared
 
 MODEL = -1
 """The model itself, where blocks are numbered."""
@@ -72,6 +73,8 @@ class Controller:
         memory: what ran on which tensor, for a backward pass that runs it again.
         warned: what has been said, and is not said again.
         graph: the gates of a pass that is compiled.
+        program: the forward of the model, compiled; None unless `handle.compile` made one.
+        spared: what takes the gradients of dropped blocks away there.
     """
 
     def __init__(
@@ -96,6 +99,8 @@ class Controller:
         self.memory = Memory()
         self.warned: set[str] = set()
         self.graph = Graph.of(len(anatomy.blocks))
+        self.spared: Spared | None = None
+        self.program: Callable[..., Any] | None = None
         self.law = law
 
     @property
@@ -192,6 +197,14 @@ class Controller:
         device, size = (torch.device("cpu"), 0) if x is None else (x.device, len(x))
         self.graph.fill(running.gates, device, size)
 
+    @property
+    def kept(self) -> list[bool]:
+        """Which blocks run in the pass that was drawn last, for some sample at least."""
+        running = self.forced or self.latest
+        if running is None or running.gates is None:
+            return [True] * len(self.blocks)
+        return [bool(gate.any()) for gate in running.gates]
+
     def follow(self, output: Any, done: Pass) -> None:
         """Have the backward pass of `output` prefer the gates of its forward pass.
 
@@ -248,6 +261,7 @@ class Controller:
         idle: dict[str, Any] = {
             "forced": None, "_current": None, "_finished": None, "frames": [],
             "memory": Memory(), "latest": self.latest, "graph": Graph.of(len(self.blocks)),
+            "spared": None, "program": None,
         }  # fmt: skip
         return {**vars(self), **idle}
 

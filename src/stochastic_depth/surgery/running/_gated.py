@@ -12,20 +12,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, distributed, fx, nn
 from torch.jit._trace import is_tracing
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
 from ...blocks import Gate, Rows, with_zero_grads
 from .._frame import Role, dense, first_tensor
 from .._takeover import without_cache
-from ..following import Unit
+from ..following import Unit, spares
 from ._controller import Controller
 from ._execute import Execution
 from ._graph import Entry, conditional, entry_of, in_graph
 from ._pass import Pass, in_backward
 from ._ranks import agree, check_processes
+from ._spared import Spared
 
 SEAT = "_stochastic_depth_seat"
 CHILD = "_stochastic_depth_child"
@@ -155,10 +157,11 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     """Return the forward of a model of class `original` whose blocks have gates."""
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_dynamo_compiling():
+        program = self.__dict__[CONTROLLER].program
+        if program is not None or torch.compiler.is_dynamo_compiling():
             given = draw_for_graph(self, args, kwargs)
             if given is not None:
-                return original.forward(self, *args, **given)
+                return (program or original.forward)(self, *args, **given)
         return run(self, args, kwargs)
 
     @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[untyped-decorator]
@@ -207,7 +210,7 @@ def draw_for_graph(
     """
     _look_at_tools(model)
     controller: Controller = vars(model)[CONTROLLER]
-    graph, reason = controller.graph, _outside(model, controller)
+    graph, reason = controller.graph, outside_graph(model)
     reason = reason or _products(model, kwargs)
     x = first_tensor(args, kwargs)
     if (graph.gathers or controller.options.per != "batch") and (x is None or len(x) < 2):
@@ -223,11 +226,28 @@ def draw_for_graph(
     graph.forced = controller.forced is not None
     if model.training or graph.forced:
         controller.draw_for_graph(x)
+        _take_zeros_away(model, controller)
     return kwargs
 
 
-def _outside(model: nn.Module, controller: Controller) -> str:
+def _take_zeros_away(model: nn.Module, controller: Controller) -> None:
+    """Have the parameters of dropped blocks get no gradient, unless they are to get zeros."""
+    replicas = distributed.is_available() and DistributedDataParallel._get_active_ddp_module()
+    if controller.options.dropped_grads == "zero" or replicas or not torch.is_grad_enabled():
+        return
+    if controller.spared is None:
+        groups = [
+            [*spares(unit, model.get_submodule(unit.path))]
+            for unit, _, _ in controller.anatomy.governed
+        ]
+        controller.spared = Spared(groups)
+        controller.spared.start()
+    controller.spared.note(controller.kept)
+
+
+def outside_graph(model: nn.Module) -> str:
     """Return why a model does not fit into one graph; note how its blocks stand in it."""
+    controller: Controller = vars(model)[CONTROLLER]
     for path, block in model.named_modules():
         seat: Seat | None = vars(block).get(SEAT)
         if seat is None or isinstance(seat.entry, Entry):
@@ -247,7 +267,7 @@ def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
     controller.warned.add("compile")
     warnings.warn(
         f"{type(model).__name__} runs eagerly: its gates do not go into a graph ({reason}). "
-        "Call handle.compile() instead of torch.compile, which compiles its branches.",
+        "handle.compile() compiles its branches one by one.",
         stacklevel=2,
     )
 

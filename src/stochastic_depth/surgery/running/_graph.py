@@ -64,12 +64,10 @@ class Graph:
         """Put the gates of a pass on `size` samples where the graph finds them."""
         if gates.ndim == 1 and self.gathers:
             gates = gates[:, None].expand(-1, size)
-        if self.scale.device != device:
-            self.scale = self.scale.to(device)
         self.rows, self.factors = [], []
         if gates.ndim == 1:
-            self.keep.copy_(gates != 0)
-            self.scale.copy_(gates)
+            # Not in place: the backward pass of the forward before may be to come.
+            self.keep, self.scale = gates != 0, gates.detach().to(device)
             return
         for index, factor in map(_two_at_least, gates.detach()):
             self.rows.append(_dynamic(index.to(device)))

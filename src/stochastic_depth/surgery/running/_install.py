@@ -25,6 +25,7 @@ from ._gated import (
     extended,
     is_gated,
     model_forward,
+    outside_graph,
 )
 
 
@@ -45,7 +46,7 @@ def require_plain(model: nn.Module) -> None:
         if module._compiled_call_impl is not None or hasattr(module, "_orig_mod"):
             raise Unsupported(
                 f"{name} is compiled, and would run without its gates. Apply stochastic depth "
-                "to the plain model, then compile its branches with handle.compile()."
+                "to the plain model, then compile it."
             )
 
 
@@ -104,7 +105,9 @@ def uninstall(model: nn.Module) -> None:
             )
     controller: Controller = vars(model)[CONTROLLER]
     if controller.compiled:
-        compile_branches(model, None)
+        compile_gated(model, None)
+    if controller.spared is not None:
+        controller.spared.stop()
     for module in modules:
         while ORIGINAL in vars(type(module)):
             module.__class__ = vars(type(module))[ORIGINAL]
@@ -114,8 +117,19 @@ def uninstall(model: nn.Module) -> None:
         rate.put(model, rate.value)
 
 
-def compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
-    """Compile the children on the branches of all blocks with gates; None undoes it."""
+def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
+    """Compile a model with gates into one graph, or branch by branch; None undoes it."""
+    controller: Controller = vars(model)[CONTROLLER]
+    whole = options is not None and not outside_graph(model)
+    controller.program = None
+    if whole:
+        forward = vars(type(model))[ORIGINAL].forward
+        controller.program = torch.compile(_caller(forward), **(options or {}))
+    _compile_branches(model, None if whole else options)
+    controller.compiled = options is not None
+
+
+def _compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
     compiled: dict[Any, Callable[..., Any]] = {}
     for block, seat in seats(model):
         paths = [path for branch in seat.unit.branches for path in branch.modules]
@@ -125,9 +139,9 @@ def compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
             if options is not None and next(child.parameters(), None) is not None:
                 key = _structure(child)
                 if key not in compiled:
-                    compiled[key] = torch.compile(_caller(), **options)
+                    call = _caller(nn.Module._call_impl)
+                    compiled[key] = torch.compile(call, **options)
                 child._compiled_call_impl = partial(compiled[key], child)
-    vars(model)[CONTROLLER].compiled = options is not None
 
 
 def _structure(child: nn.Module) -> tuple[Any, ...]:
@@ -136,13 +150,13 @@ def _structure(child: nn.Module) -> tuple[Any, ...]:
     return (str(child), *((name, t.shape, t.dtype, t.requires_grad) for name, t in tensors))
 
 
-def _caller() -> Callable[..., Any]:
+def _caller(method: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function with a code object of its own: the compiler counts graphs by code."""
 
-    def call(child: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return child._call_impl(*args, **kwargs)
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return method(module, *args, **kwargs)
 
-    return FunctionType(call.__code__.replace(), globals(), "call")
+    return FunctionType(call.__code__.replace(), globals(), "call", closure=call.__closure__)
 
 
 def seats(model: nn.Module) -> Iterator[tuple[nn.Module, Seat]]:
