@@ -1,4 +1,4 @@
-"""Branches compile without a break, into a number of graphs that draws do not raise."""
+"""What `handle.compile` compiles, as a whole or branch by branch, and how it is undone."""
 
 import copy
 
@@ -72,10 +72,11 @@ class Widened(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, width)
+        self.norm = nn.BatchNorm1d(width)  # which keeps it out of one graph
         self.widen = nn.Linear(width, width + 1)
 
     def forward(self, x):
-        return self.widen(x + self.linear(x))
+        return self.widen(x + self.norm(self.linear(x)))
 
 
 def test_more_widths_than_the_compiler_keeps_graphs_of_one_code():
@@ -86,7 +87,7 @@ def test_more_widths_than_the_compiler_keeps_graphs_of_one_code():
     handle.compile(backend=backend, fullgraph=True)
     for _ in range(10):
         model(torch.randn(3, 2))
-    assert backend.graphs == len(widths)
+    assert backend.graphs == 2 * len(widths)
 
 
 @pytest.mark.parametrize(
@@ -104,35 +105,6 @@ def test_compiled_branches_compute_the_same(name, per):
         for _ in range(3):
             model(images(name)).square().sum().backward()
     assert difference(gradients(plain), gradients(compiled)) < 1e-10
-
-
-def test_a_model_compiled_as_a_whole_keeps_its_gates_outside_of_graphs():
-    plain = NETWORKS["timm-vit"]().train()
-    model = copy.deepcopy(plain)
-    handles = [sd.apply(each, sd.schedules.uniform(0.5), seed=0) for each in (plain, model)]
-    backend = CountingBackend()
-    handles[1].compile(backend=backend)
-    compiled = torch.compile(model, backend=backend)
-    x = images("timm-vit")
-    counts = []
-    for _ in range(16):
-        assert (compiled(x) - plain(x)).abs().max() < 1e-12
-        counts.append(backend.graphs)
-    assert [handle.step for handle in handles] == [16, 16]
-    assert counts[-1] == counts[7] < 8
-
-
-def test_frequencies_are_right_under_compilation():
-    model = sd.models.VanillaResNet(depth=3, width=2, inputs=2, outputs=1)
-    handle = sd.apply(model, sd.schedules.uniform(0.8), seed=1)
-    handle.compile(backend="eager")
-    calls = []
-    for block in model.blocks:
-        block.branch[1].register_forward_hook(lambda *_: calls.append(1))
-    for _ in range(200):
-        model(torch.randn(1, 2))
-    # 600 draws with p = 0.8: mean 480, standard deviation 9.8; fixed seed.
-    assert abs(len(calls) - 480) < 40
 
 
 def test_removal_undoes_compilation():

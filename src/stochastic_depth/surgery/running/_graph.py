@@ -151,9 +151,11 @@ def _returns_input(block: Any, unit: Unit) -> bool:
 def conditional(block: nn.Module) -> bool:
     """Return whether a block can be one side of a conditional.
 
-    The gradient of a depthwise kernel has strides of its own, and both sides must agree.
+    The gradient of a depthwise kernel has strides of its own, and both sides must agree; and a
+    hook may do what no conditional allows.
     """
-    return not any(p.ndim > 2 and p.shape[1] == 1 for p in block.parameters())
+    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in block.modules())
+    return not (hooked or any(p.ndim > 2 and p.shape[1] == 1 for p in block.parameters()))
 
 
 def in_graph(
