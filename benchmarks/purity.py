@@ -293,7 +293,7 @@ def _tried(written: Program, setting: Setting) -> dict[str, Any]:
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            found |= {"outcome": "one survivor", "why": str(error)}  # as docs/per.md says
+            found |= {"outcome": "one survivor", "why": str(error)}  # as docs/batchnorm.md says
         except Exception as error:
             found |= {"outcome": "crash", "why": f"{type(error).__name__}: {error}",
                       "traceback": traceback.format_exc()}  # fmt: skip
