@@ -43,12 +43,7 @@ PAPERS = {
 }
 
 VERDICTS = ("held", "not held", "cannot tell", "not measured")
-HOW_JUDGED = (
-    "A claim *held* if every value in the 95 % confidence interval of the measurement agrees with "
-    "it, was *not held* if none does, and otherwise the measurement *cannot tell*. ± is one "
-    "standard error. "
-    "[How artefacts are run](../reproduce.md)."
-)
+HOW_JUDGED = "± is one standard error. [How artefacts are run and claims judged](../reproduce.md)."
 
 
 def results(paper: str) -> list[dict[str, Any]]:
@@ -81,8 +76,20 @@ def page(paper: str) -> str:
     """The page of a paper."""
     title, about = PAPERS[paper]
     records = results(paper)
-    parts = [f"# {title}", about, HOW_JUDGED, overview(records), missing(paper, records)]
+    parts = [f"# {title}", verdict(paper, records), about, HOW_JUDGED, overview(records)]
     return "\n\n".join(filter(None, [*parts, *map(section, records)])) + "\n"
+
+
+def verdict(paper: str, records: list[dict[str, Any]]) -> str:
+    """What came out, and what there is no result for."""
+    counts = verdicts(records)
+    words = ("held", "did not hold", "cannot be told", "were not measured")
+    said = [f"{count} {word}" for count, word in zip(counts, words, strict=True) if count]
+    sentence = f"**Of {sum(counts)} claims {', '.join(said)}.**"
+    claims = [claim for record in records for claim in record["claims"]]
+    computed = sum(claim["measured"] is not None and claim["n"] is None for claim in claims)
+    exact = f"{computed} are computed exactly, not estimated from samples." if computed else ""
+    return " ".join(filter(None, [sentence, exact, missing(paper, records)]))
 
 
 def overview(records: list[dict[str, Any]]) -> str:
@@ -106,7 +113,7 @@ def missing(paper: str, records: list[dict[str, Any]]) -> str:
     if not known - there:
         return ""
     names = ", ".join(f"`{name}`" for name in sorted(known - there))
-    return f"Artefacts without committed results: {names}."
+    return f"{len(known - there)} of {len(known)} artefacts have no committed result: {names}."
 
 
 def section(record: dict[str, Any]) -> str:
