@@ -41,7 +41,7 @@ def gate_point(f: Network, x: Tensor, at: Tensor | Iterable[float] | None) -> Fl
     if at is None and blocks is None:
         remedy = "Pass torch.ones(L), or an f with `blocks`."
         raise fail(
-            "at", "given for an f without `blocks`, which would tell their number", None, remedy
+            "at", "given for an f that has no `blocks` to tell the number of blocks", None, remedy
         )
     point = torch.ones(len(blocks), dtype=torch.float64) if at is None else finite("at", at)  # type: ignore[arg-type]
     if blocks is not None:
