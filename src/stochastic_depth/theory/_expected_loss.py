@@ -127,6 +127,7 @@ def _enumerate(law: Bernoulli | FixedDepth) -> tuple[Tensor, Tensor]:
             f"law must leave at most {MOST_RANDOM_BLOCKS} blocks to chance to be enumerated; it "
             f"leaves {len(random)}. Use method='taylor' or 'monte_carlo'."
         )
+    # The bits of each number say which of the random blocks run.
     number = torch.arange(2 ** len(random))
     active = (p == 1)[:, None].repeat(1, len(number))
     active[random] = ((number >> torch.arange(len(random))[:, None]) & 1).bool()

@@ -85,6 +85,7 @@ def leave_one_out(
     References:
         Hayou & Ayed 2021, section 5, before the approximation.
     """
+    # Column 0 keeps every block, column l drops the l-th.
     gates = gate_point(f, x, at)
     without = gates[:, None] * (1 - torch.eye(len(gates), dtype=gates.dtype))
     losses = losses_under(f, x, y, loss, torch.cat([gates[:, None], without], dim=1))
@@ -123,6 +124,7 @@ def discrepancies(
         Hayou & Ayed 2021, section 4.1; under a = 1/sqrt(L) their zeta_l is sqrt(L) times
         this one.
     """
+    # With shared gates a backward pass would give the sum over samples.
     shared = gate_point(f, x, at)
     gates = differentiable(shared[:, None].expand(-1, len(x)), x)
     outputs = f(x, gates).flatten(1)

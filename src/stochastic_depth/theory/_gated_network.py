@@ -40,9 +40,7 @@ def gate_point(f: Network, x: Tensor, at: Tensor | Iterable[float] | None) -> Fl
     blocks = getattr(f, "blocks", None)
     if at is None and blocks is None:
         remedy = "Pass torch.ones(L), or an f with `blocks`."
-        raise fail(
-            "at", "given for an f that has no `blocks` to tell the number of blocks", None, remedy
-        )
+        raise fail("at", "given, as f has no `blocks` to tell the number of blocks", None, remedy)
     point = torch.ones(len(blocks), dtype=torch.float64) if at is None else finite("at", at)  # type: ignore[arg-type]
     if blocks is not None:
         same_length("at", point, len(blocks))
@@ -70,6 +68,7 @@ def _require_separate_samples(f: Network, x: Tensor, gates: Tensor) -> None:
     """Compare the first sample in a batch with the second and in a batch with itself."""
     if len(x) < 2:
         return
+    # A probe sees any mixing, even where no module tells of it.
     with torch.no_grad():
         mixed, alone = f(x[:2], gates), f(x[:1].expand(2, *x.shape[1:]), gates)
     change = (mixed[0] - alone[0]).abs().max()

@@ -96,6 +96,7 @@ def loss_gradient(f: Network, y: Tensor, loss: Loss) -> Network:
         targets = y.repeat(copies, *[1] * (y.ndim - 1))[: len(x)]
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
+            # The mean divides each sample's gradient by N.
             total = loss(f(leaf, gates), targets) * len(x)
             return torch.autograd.grad(total, leaf, create_graph=gates.requires_grad)[0]
 
@@ -168,6 +169,7 @@ def measured_growth(norms: Float[Tensor, "L+1 draws *samples"]) -> Growth:
     if not (norms[-1] > 0).all():
         raise fail("norms[-1]", "positive: the gradient at the end is the unit", "0")
     ratios = norms.double().log() - norms[-1].double().log()
+    # Samples of one draw share their gates: only draws are independent.
     per_draw = _log_mean(ratios.reshape(*norms.shape[:2], -1))
     log = _log_mean(per_draw)
     # Deviation of the ratios in units of their mean, because the ratios may overflow.

@@ -170,6 +170,7 @@ def adjust(p_values: Float[Tensor, " *tests"], correction: Correction = "holm") 
     order = flat.argsort()
     rank = torch.arange(len(flat), dtype=flat.dtype, device=flat.device)
     if correction == "holm":
+        # A corrected p-value is never below that of a smaller one.
         sorted_adjusted = (flat[order] * (len(flat) - rank)).cummax(0).values
     else:
         scaled = flat[order] * len(flat) / (rank + 1)
@@ -193,6 +194,7 @@ def _anderson_darling(values: Tensor) -> tuple[Tensor, Tensor]:
     n = len(values)
     ordered = ((values - values.mean(0)) / values.std(0)).sort(dim=0).values
     odd = (2 * torch.arange(1, n + 1) - 1).reshape(-1, *[1] * (values.ndim - 1))
+    # The normal distribution function itself would round to 0 or 1 in the tails.
     tails = torch.special.log_ndtr(ordered) + torch.special.log_ndtr(-ordered.flip(0))
     statistic = -n - (odd * tails).sum(0) / n
     return statistic, _anderson_darling_p(statistic * (1 + 0.75 / n + 2.25 / n**2))
@@ -200,9 +202,7 @@ def _anderson_darling(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def _anderson_darling_p(a: Tensor) -> Tensor:
     """Return the p-value of the statistic corrected for n (D'Agostino & Stephens, table 4.9)."""
-    capped = a.clamp(
-        max=100
-    )  # the last quadratic turns upwards, far beyond any p-value that matters
+    capped = a.clamp(max=100)  # beyond, where p is 0 anyway, the last quadratic turns upwards
     p = (1.2937 - 5.709 * capped + 0.0186 * capped**2).exp()
     p = torch.where(a < 0.6, (0.9177 - 4.279 * a - 1.38 * a**2).exp(), p)
     p = torch.where(a < 0.34, 1 - (-8.318 + 42.796 * a - 59.938 * a**2).exp(), p)

@@ -147,7 +147,7 @@ def _full(
     """Differentiate twice in gates that all samples share, with all rows of the Hessian at once."""
     gates = differentiable(gate_point(f, x, at), x)
     slope = gate_gradient(loss(f(x, gates), y), gates, create_graph=True)
-    if not slope.requires_grad:
+    if not slope.requires_grad:  # linear in the gates
         return gates.new_zeros(len(gates), len(gates))
     rows = torch.eye(len(gates), dtype=gates.dtype, device=x.device).split(masks_per_pass(x))
     parts = [_second(slope, gates, chunk) for chunk in rows]
