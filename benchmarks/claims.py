@@ -83,7 +83,7 @@ def page(paper: str) -> str:
 def verdict(paper: str, records: list[dict[str, Any]]) -> str:
     """What came out, and what there is no result for."""
     counts = verdicts(records)
-    words = ("held", "did not hold", "cannot be told", "were not measured")
+    words = ("held", "did not hold", "are undecided", "were not measured")
     said = [f"{count} {word}" for count, word in zip(counts, words, strict=True) if count]
     sentence = f"**Of {sum(counts)} claims {', '.join(said)}.**"
     claims = [claim for record in records for claim in record["claims"]]
