@@ -106,8 +106,8 @@ def test_sequential_hands_each_piece_its_own_progress():
     [
         ((), "last `until` must be 1"),
         ((0.5,), "must be 1"),
-        ((0.6, 0.4, 1.0), "increasing"),
-        ((0.5, 0.5, 1.0), "increasing"),
+        ((0.6, 0.4, 1.0), "growing"),
+        ((0.5, 0.5, 1.0), "growing"),
     ],
 )
 def test_sequential_covers_training_without_overlap(ends, message):

@@ -1,4 +1,4 @@
-"""Curricula composed of other curricula."""
+"""Curricula made of other curricula."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Sequential(Curriculum):
         if not pieces or ends[-1] != 1:
             raise fail("the last `until`", "1, the end of training", ends[-1])
         if any(later <= earlier for earlier, later in pairwise(ends)):
-            raise fail("`until`", "increasing from piece to piece, starting above 0", ends[1:])
+            raise fail("`until`", "growing from piece to piece, from above 0", ends[1:])
         object.__setattr__(self, "pieces", pieces)
 
     def survival(self, progress: float) -> Tensor:

@@ -51,7 +51,7 @@ class Deterministic(Law):
         return self.gates
 
     def sample(self, batch_size: int | None = None, *, generator: Generator) -> Gates:
-        """Return the gates; the generator is not used. See `Law.sample`."""
+        """Return the gates; the generator is left alone. See `Law.sample`."""
         gates = self.gates.to(torch.float32)
         if batch_size is None:
             return gates

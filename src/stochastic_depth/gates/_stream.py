@@ -41,7 +41,7 @@ def stream(seed: int, step: int, rank: int | None = None, *, purpose: str = "") 
         count("seed", seed, least=0),
         count("step", step, least=0),
         process,
-        *([purpose] if purpose else []),  # without it the key is that of earlier versions
+        *([purpose] if purpose else []),  # gates keep the streams they have always had
     )
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     # The high bit stays clear: manual_seed takes signed 64-bit numbers.

@@ -85,9 +85,9 @@ def leave_one_out(
     References:
         Hayou & Ayed 2021, section 5, before the approximation.
     """
-    # Column 0 keeps every block, column l drops the l-th.
     gates = gate_point(f, x, at)
     without = gates[:, None] * (1 - torch.eye(len(gates), dtype=gates.dtype))
+    # Column 0 keeps every block, column l drops the l-th.
     losses = losses_under(f, x, y, loss, torch.cat([gates[:, None], without], dim=1))
     return losses[0] - losses[1:]
 
