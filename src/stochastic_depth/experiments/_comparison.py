@@ -98,7 +98,7 @@ class Comparison:
 
     @property
     def test_error(self) -> Measure:
-        """The deciding measure: test error, at the best validation epoch if there is one."""
+        """The measure that decides: test error at the best validation epoch where there is one."""
         validated = all(run.has_validation for run in self.runs)
         return TEST_ERROR_AT_BEST if validated else TEST_ERROR_LAST
 

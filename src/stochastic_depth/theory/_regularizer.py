@@ -144,7 +144,7 @@ def _hessian_times(loss: Loss, outputs: Tensor, y: Tensor, directions: Tensor) -
 def _full(
     f: Network, x: Tensor, y: Tensor, loss: Loss, at: Tensor | Iterable[float] | None
 ) -> Float[Tensor, "L L"]:
-    """Differentiate twice in gates that all samples share, with all rows of the Hessian at once."""
+    """Differentiate twice in gates that all samples share; rows of the Hessian run together."""
     gates = differentiable(gate_point(f, x, at), x)
     slope = gate_gradient(loss(f(x, gates), y), gates, create_graph=True)
     if not slope.requires_grad:  # linear in the gates
