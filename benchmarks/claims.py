@@ -95,14 +95,15 @@ def verdict(paper: str, records: list[dict[str, Any]]) -> str:
 def overview(records: list[dict[str, Any]]) -> str:
     """One row per artefact."""
     lines = [
-        "| figure or table | profile | held | not held | cannot tell | not measured |",
+        "| figure or table | run at | held | not held | cannot tell | not measured |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for record in records:
         name = record["artefact"].partition("/")[2]
         counts = " | ".join(map(str, verdicts([record])))
         shows = title_of(record["artefact"])
-        lines.append(f"| [{shows}](#{name}) | {record['profile']} | {counts} |")
+        size = ": ".join(filter(None, [record["profile"], trained(record["settings"])]))
+        lines.append(f"| [{shows}](#{name}) | {size} | {counts} |")
     return "\n".join(lines)
 
 
@@ -133,8 +134,28 @@ def section(record: dict[str, Any]) -> str:
         f"{record['hardware']['cpu']}, torch {versions['torch']}."
     )
     notes = "\n".join(f"- {note}" for note in record["notes"])
-    title = f"## {title_of(record['artefact'])} {{ #{name} }}"
+    size = trained(record["settings"]) if record["profile"] != "paper" else ""
+    ran = f" (run with {size})" if size else ""
+    title = f"## {title_of(record['artefact'])}{ran} {{ #{name} }}"
     return "\n\n".join(filter(None, [title, origin, "\n".join(claims), notes]))
+
+
+def trained(settings: dict[str, Any]) -> str:
+    """Return which networks were trained on how many images; nothing where none was."""
+    protocol = settings.get("protocol") or next(iter(settings.get("protocols", [])), None)
+    if protocol:
+        images = f"{protocol['data']['limit']:,} images"
+        return f"{protocol['depth']} blocks of width {protocol['width']}, {images}"
+    study = settings.get("experiment", settings)
+    fields = study.get("fields", {})
+    if "data.limit" not in fields:
+        return ""
+    name = "model.init_args.depth"
+    variants = study.get("variants", {}).values()
+    depths = sorted({variant.get(name, fields.get(name)) for variant in variants or [fields]})
+    side = fields["data.image_size"]
+    images = f"{fields['data.limit']:,} images at {side}×{side}"
+    return f"ResNet-{' and '.join(map(str, depths))}, {images}"
 
 
 def claim_row(claim: dict[str, Any]) -> str:
