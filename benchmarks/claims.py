@@ -43,12 +43,7 @@ PAPERS = {
 }
 
 VERDICTS = ("held", "not held", "cannot tell", "not measured")
-HOW_JUDGED = (
-    "A claim *held* if every value in the 95 % confidence interval of the measurement agrees with "
-    "it, was *not held* if none does, and otherwise the measurement *cannot tell*. ± is one "
-    "standard error. "
-    "[How artefacts are run](../reproduce.md)."
-)
+HOW_JUDGED = "± is one standard error. [How artefacts are run and claims judged](../reproduce.md)."
 
 
 def results(paper: str) -> list[dict[str, Any]]:
@@ -81,21 +76,34 @@ def page(paper: str) -> str:
     """The page of a paper."""
     title, about = PAPERS[paper]
     records = results(paper)
-    parts = [f"# {title}", about, HOW_JUDGED, overview(records), missing(paper, records)]
+    parts = [f"# {title}", verdict(paper, records), about, HOW_JUDGED, overview(records)]
     return "\n\n".join(filter(None, [*parts, *map(section, records)])) + "\n"
+
+
+def verdict(paper: str, records: list[dict[str, Any]]) -> str:
+    """What came out, and what there is no result for."""
+    counts = verdicts(records)
+    words = ("held", "did not hold", "are undecided", "were not measured")
+    said = [f"{count} {word}" for count, word in zip(counts, words, strict=True) if count]
+    sentence = f"**Of {sum(counts)} claims {', '.join(said)}.**"
+    claims = [claim for record in records for claim in record["claims"]]
+    computed = sum(claim["measured"] is not None and claim["n"] is None for claim in claims)
+    exact = f"{computed} are computed exactly, not estimated from samples." if computed else ""
+    return " ".join(filter(None, [sentence, exact, missing(paper, records)]))
 
 
 def overview(records: list[dict[str, Any]]) -> str:
     """One row per artefact."""
     lines = [
-        "| figure or table | profile | held | not held | cannot tell | not measured |",
+        "| figure or table | run at | held | not held | cannot tell | not measured |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for record in records:
         name = record["artefact"].partition("/")[2]
         counts = " | ".join(map(str, verdicts([record])))
         shows = title_of(record["artefact"])
-        lines.append(f"| [{shows}](#{name}) | {record['profile']} | {counts} |")
+        size = ": ".join(filter(None, [record["profile"], trained(record["settings"])]))
+        lines.append(f"| [{shows}](#{name}) | {size} | {counts} |")
     return "\n".join(lines)
 
 
@@ -106,7 +114,7 @@ def missing(paper: str, records: list[dict[str, Any]]) -> str:
     if not known - there:
         return ""
     names = ", ".join(f"`{name}`" for name in sorted(known - there))
-    return f"Artefacts without committed results: {names}."
+    return f"{len(known - there)} of {len(known)} artefacts have no committed result: {names}."
 
 
 def section(record: dict[str, Any]) -> str:
@@ -126,8 +134,28 @@ def section(record: dict[str, Any]) -> str:
         f"{record['hardware']['cpu']}, torch {versions['torch']}."
     )
     notes = "\n".join(f"- {note}" for note in record["notes"])
-    title = f"## {title_of(record['artefact'])} {{ #{name} }}"
+    size = trained(record["settings"]) if record["profile"] != "paper" else ""
+    ran = f" (run with {size})" if size else ""
+    title = f"## {title_of(record['artefact'])}{ran} {{ #{name} }}"
     return "\n\n".join(filter(None, [title, origin, "\n".join(claims), notes]))
+
+
+def trained(settings: dict[str, Any]) -> str:
+    """Return which networks were trained on how many images; nothing where none was."""
+    protocol = settings.get("protocol") or next(iter(settings.get("protocols", [])), None)
+    if protocol:
+        images = f"{protocol['data']['limit']:,} images"
+        return f"{protocol['depth']} blocks of width {protocol['width']}, {images}"
+    study = settings.get("experiment", settings)
+    fields = study.get("fields", {})
+    if "data.limit" not in fields:
+        return ""
+    name = "model.init_args.depth"
+    variants = study.get("variants", {}).values()
+    depths = sorted({variant.get(name, fields.get(name)) for variant in variants or [fields]})
+    side = fields["data.image_size"]
+    images = f"{fields['data.limit']:,} images at {side}×{side}"
+    return f"ResNet-{' and '.join(map(str, depths))}, {images}"
 
 
 def claim_row(claim: dict[str, Any]) -> str:

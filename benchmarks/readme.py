@@ -107,7 +107,7 @@ def comparison_table() -> str:
     lines += [comparison_row(read(name), title) for name, title in COMPARISONS.items()]
     caption = (
         "Test error, mean ± standard deviation over seeds; difference = constant − stochastic, "
-        "seed by seed, so that positive is in favour of stochastic depth (linear decay to 0.5)."
+        "seed by seed; positive favours stochastic depth (linear decay to 0.5)."
     )
     return "\n".join([*lines, "", caption])
 
@@ -135,11 +135,11 @@ def comparison_row(result: dict[str, Any], title: str) -> str:
 PAGES = {
     "README.md": {
         "bench": step_table,
-        "models": models_table,
         "demo": comparison_table,
         "claims": summary_table,
     },
-    "docs/index.md": {"demo": comparison_table, "claims": lambda: summary_table("papers/")},
+    "docs/index.md": {"demo": comparison_table},
+    "docs/reproduce.md": {"claims": lambda: summary_table("papers/")},
     "docs/faster.md": {
         "bench": step_table,
         "models": models_table,

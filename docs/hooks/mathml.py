@@ -14,5 +14,7 @@ def on_page_content(content: str, **_: object) -> str:
 
 
 def _mathml(match: re.Match[str]) -> str:
-    display = "block" if match[1] == "div" else "inline"
-    return convert(html.unescape(match[2]), display=display)
+    formula = html.unescape(match[2])
+    if match[1] == "span":
+        return convert(formula, display="inline")
+    return f'<div class="formula">{convert(formula, display="block")}</div>'

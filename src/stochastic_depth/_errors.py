@@ -33,7 +33,7 @@ class InfeasibleBudget(InvalidArgument):
 
 
 class NothingToDrop(StochasticDepthError, LookupError):
-    """The model has no block that may be skipped; the message lists what was looked at."""
+    """The model has no block that may be skipped; the message lists what was examined."""
 
 
 class AlreadyApplied(StochasticDepthError, RuntimeError):
@@ -53,7 +53,7 @@ class CheckpointError(StochasticDepthError, RuntimeError):
 
 
 class ProcessLost(StochasticDepthError, RuntimeError):
-    """One of several processes that train together has ended before its time."""
+    """One of several training processes ended unexpectedly."""
 
 
 class RunDirectoryInUse(StochasticDepthError, RuntimeError):

@@ -53,6 +53,21 @@ def test_every_figure_renders_on_the_page_and_alone(
         assert drawn.description
 
 
+def test_a_drawing_alone_has_a_dark_form_and_no_long_line(all_drawn: list[Figure]) -> None:
+    for drawn in all_drawn:
+        root = ElementTree.fromstring(drawn.svg())  # noqa: S314  # our own drawing
+        style = root[0].text or ""
+        assert style.startswith("@media (prefers-color-scheme:dark){")
+        colours = {node.get(key) for node in root.iter() for key in ("fill", "stroke")}
+        ground = root.find("{*}rect")
+        assert ground is not None
+        assert ground.get("fill") == "#ffffff"
+        for colour in colours - {None, "none", "transparent"}:
+            assert f'[fill="{colour}"]' in style, f"{drawn.name}: {colour} has no dark value"
+        lines = ["".join(node.itertext()) for node in root.iter("{*}tspan")]
+        assert max(map(len, lines), default=0) <= 85
+
+
 def test_every_vertical_axis_names_its_quantity(all_drawn: list[Figure]) -> None:
     for drawn in all_drawn:
         text = drawn.svg()

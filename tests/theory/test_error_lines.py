@@ -33,7 +33,7 @@ REFUSED = {
     ),
     "a loss that torch.func cannot differentiate": (
         lambda: sd.theory.regularizer(F, X, Y, lambda o, y: torch.tensor(float(o.sum()))),
-        "Write it in operations that torch.func knows.",
+        "Write it in operations that torch.func supports.",
     ),
     "batch statistics": (
         lambda: sd.theory.sensitivities(

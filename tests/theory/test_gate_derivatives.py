@@ -161,7 +161,7 @@ def test_sensemode_refuses_zeros_and_budgets_beyond_reach():
     f.decoder.weight.data.zero_()
     with pytest.raises(sd.InvalidArgument, match="all zero"):
         sd.budgets.sense(sd.theory.sensitivities(f, x, y, square), budget=0.5)
-    with pytest.raises(sd.InfeasibleBudget, match="this allocation can carry"):
+    with pytest.raises(sd.InfeasibleBudget, match="this allocation can reach"):
         sd.budgets.sense([0.3, 0.0, 0.0, 0.1], budget=0.6)
 
 

@@ -4,13 +4,13 @@ A block's gate d arrives as a value, and its type says how the step is executed:
 
 | gate             | execution | what runs                                             |
 |------------------|-----------|-------------------------------------------------------|
-| `float`          | skip      | the branch for the whole batch, or nothing of it at 0 |
+| `float`          | skip      | the branch for the whole batch, or nothing at 0       |
 | `Rows`           | gather    | the branch for the surviving samples only             |
 | `Tensor`         | mask      | the branch for every sample, multiplied by the gate   |
 
 `lower` turns a drawn gate vector into such values, for all blocks at once and before
-the first block runs, so that nothing inside the network draws, branches on device
-data, or synchronises.
+the first block runs: inside the network nothing draws, branches on device data, or
+synchronises.
 """
 
 from ._gate import Execution, Gate, Rows, lower

@@ -53,8 +53,8 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 def masked(values: Tensor, y: Tensor) -> Tensor:
     """Return `values * y`, values of shape () or (N,); what is dropped is exactly zero.
 
-    NaN and infinity of a dropped sample are zero, too, and yet at 0 the derivative in the
-    gate is y, as `where(values == 0, 0, ...)` would not have it.
+    NaN and infinity of a dropped sample become zero, too. The derivative in a gate of 0
+    is still y, which `where(values == 0, 0, ...)` would lose.
     """
     factor = per_sample(values, y)
     return factor * torch.where((factor != 0) | y.isfinite(), y, 0)
@@ -67,17 +67,17 @@ def lower(
 
     Args:
         gates: shape (L,) for the whole batch, or (L, N) for one gate per sample; on the
-            CPU unless they are to be masked.
+            CPU unless they are masked.
         execution: how blocks run, see `Execution`. `"skip"` needs shape (L,); under
-            `"gather"` gates of shape (L,) are skipped, all samples sharing one fate.
-        device: where the network computes; row indices are sent there in one transfer.
+            `"gather"` gates of shape (L,) are skipped, since all samples share one draw.
+        device: where the network computes; one transfer sends the row indices there.
 
     Returns:
-        A list of L gates. Under `"gather"` a block that all samples run with one gate
-        becomes a `float`, and so does one that no sample runs (0.0).
+        A list of L gates. Under `"gather"` a block that all samples run with the same
+        gate becomes a `float`, as does one that no sample runs (0.0).
 
     Raises:
-        InvalidArgument: gates of another shape, or an execution that cannot serve them.
+        InvalidArgument: gates of another shape, or an execution that does not fit them.
 
     Example:
         >>> import torch
@@ -113,6 +113,8 @@ def _mapped(gates: Tensor) -> bool:
 
 
 def _lower_rows(gates: Tensor, device: torch.device | str | None) -> list[Gate]:
+    # One transfer and one split for all blocks: a copy to the device per block would cost
+    # more than the rows it names.
     active = gates != 0
     counts = active.sum(1).tolist()
     positions = active.nonzero()[:, 1].to(device=device, non_blocking=True).split(counts)
@@ -126,7 +128,7 @@ def _lower_rows(gates: Tensor, device: torch.device | str | None) -> list[Gate]:
 def _lower_block(index: Tensor, values: Tensor, batch_size: int) -> Gate:
     if len(values) == 0:
         return 0.0
-    shared = bool((values == values[0]).all())
+    shared = bool((values == values[0]).all())  # one number scales inside the addition
     scale = float(values[0]) if shared else values
     if shared and len(values) == batch_size:
         return scale

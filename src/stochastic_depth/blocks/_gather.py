@@ -1,13 +1,13 @@
 """Run a function on some samples of a batch, at the cost of those samples.
 
-Plain indexing pays three times over (measured on a ResNet-110, batch 128: 1.3 to 1.9
-of the ideal time). It loses the channels-last layout, and every convolution behind it
-converts back; its backward pass fills and adds a gradient of the whole batch for each
-use; and it copies element by element where rows are contiguous. Here samples are rows
-of a matrix view, and the two gradients of the batch meet in one copy of it.
+Plain indexing is slow for three reasons (1.3 to 1.9 times the ideal on a ResNet-110,
+batch 128). It loses the channels-last layout, so every later convolution converts back;
+its backward pass fills and adds a gradient of the whole batch for each use; and it copies
+element by element where rows are contiguous. Here samples are rows of a matrix view, and
+both gradients of the batch are written into one copy of it.
 
-Each function has the rules of `torch.func` beside its backward pass. They move the
-dimension of `vmap` behind that of the samples, where it is part of a row.
+Each function also has the rules of `torch.func`. They move the dimension of `vmap` behind
+that of the samples, where it is part of a row.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from .._checks import fail
 from .._errors import Unsupported
 
 Dims: TypeAlias = tuple[int | None, ...]
-"""Where `vmap` holds its dimension in each argument; None in those without."""
+"""Position of the `vmap` dimension in each argument; None where there is none."""
 
 
 def take_rows(x: Shaped[Tensor, "N *rest"], index: Int[Tensor, " k"]) -> Shaped[Tensor, "k *rest"]:
@@ -42,7 +42,7 @@ def take_rows(x: Shaped[Tensor, "N *rest"], index: Int[Tensor, " k"]) -> Shaped[
         tensor([[1.],
                 [3.]])
     """
-    if torch.compiler.is_compiling():  # fuses indexing, and knows no rules of our own
+    if torch.compiler.is_compiling():  # it fuses indexing but not our functions
         return x.index_select(0, index)
     return _Take.apply(x, index, _layout(x))
 
@@ -54,8 +54,8 @@ def replace_rows(
 ) -> Shaped[Tensor, "N *rest"]:
     """Return `x` with the samples at `index` replaced by `function(x[index])`.
 
-    Beside `function` on k samples, forward and backward copy the batch once each. `x`
-    itself is left as it is.
+    Besides running `function` on k samples, forward and backward each copy the batch once.
+    `x` itself does not change.
 
     Args:
         x: a batch of N samples.
@@ -91,8 +91,8 @@ def replace_rows(
 
 
 # In the functions below `layout` is the memory format of the batch in the forward pass. A
-# gradient that arrives in another one would slow every layer below, and is brought back
-# where it is copied anyway.
+# gradient in another format would slow down every earlier layer, so it is converted where
+# it is copied anyway.
 
 
 class _Take(Function):
@@ -111,8 +111,8 @@ class _Take(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (index,) = ctx.saved_tensors
-        # One zero for all: `_Put` copies it anyway. It is made from the gradient, and so
-        # batched if that is.
+        # One zero for all, since `_Put` copies it anyway. Made from the gradient, it is
+        # batched under `vmap` if the gradient is.
         zeros = grad.new_zeros(()).expand(ctx.shape)
         return _Put.apply(zeros, grad, index, ctx.layout), None, None
 
@@ -128,7 +128,7 @@ class _Take(Function):
 
 
 class _Split(Function):
-    """x -> (x, x[index]); used with `_Merge` alone, which see."""
+    """x -> (x, x[index]); only for use with `_Merge`."""
 
     @staticmethod
     def forward(x: Tensor, index: Tensor, layout: torch.memory_format) -> tuple[Tensor, Tensor]:
@@ -193,10 +193,10 @@ class _Put(Function):
 
 
 class _Merge(_Put):
-    """`_Put` whose gradient of x is left unmasked at `index`, where it should be zero.
+    """`_Put` that leaves the gradient of x unmasked at `index`, where it should be zero.
 
-    It saves a copy: `_Split`, the only function that ever receives this gradient, writes
-    its own over these samples.
+    That saves a copy: `_Split`, the only function that receives this gradient, overwrites
+    these samples with its own.
     """
 
     @staticmethod
@@ -206,12 +206,13 @@ class _Merge(_Put):
 
 
 def _save(ctx: Any, index: Tensor) -> None:
+    # Backward and forward-mode derivatives read different stores.
     ctx.save_for_backward(index)
     ctx.save_for_forward(index)
 
 
 def _behind(x: Tensor, dim: int | None, size: int) -> Tensor:
-    """Move the dimension of `vmap` behind the first; a tensor without it is repeated."""
+    """Move the dimension of `vmap` to second place; repeat a tensor that has none."""
     return x.unsqueeze(1).expand(-1, size, *x.shape[1:]) if dim is None else x.movedim(dim, 1)
 
 
@@ -230,13 +231,14 @@ def _layout(x: Tensor) -> torch.memory_format:
             return torch.channels_last
         if x.ndim == 5 and x.is_contiguous(memory_format=torch.channels_last_3d):
             return torch.channels_last_3d
-    except RuntimeError:  # inside of `vmap`, where a dimension of it is hidden
+    except RuntimeError:  # inside `vmap`, which hides a dimension
         pass
     return torch.contiguous_format
 
 
 def _matrix(x: Tensor) -> Tensor:
     """View a batch that is dense in its layout as (N, everything else)."""
+    # `view` would refuse channels-last, although each sample is one stretch of memory.
     width = x.shape[1:].numel()
     return x.as_strided((len(x), width), (width, 1), x.storage_offset())
 
@@ -244,7 +246,7 @@ def _matrix(x: Tensor) -> Tensor:
 def _select(x: Tensor, index: Tensor, layout: torch.memory_format) -> Tensor:
     if not _has_memory(x):
         return x.index_select(0, index)
-    x = x.contiguous(memory_format=_layout(x))
+    x = x.contiguous(memory_format=_layout(x))  # a slice of a larger tensor is not dense
     rows = _matrix(x).index_select(0, index)
     return rows.as_strided((len(index), *x.shape[1:]), x.stride()).contiguous(memory_format=layout)
 
@@ -259,9 +261,10 @@ def _put(x: Tensor, index: Tensor, rows: Tensor, layout: torch.memory_format) ->
 
 
 def _has_memory(x: Tensor) -> bool:
-    """Say no for the gradients of `torch.autograd.grad(..., is_grads_batched=True)`.
+    """Return False for gradients of `torch.autograd.grad(..., is_grads_batched=True)`.
 
-    They stand for one gradient each, as under `vmap`, but our rules for it are not asked.
+    Like tensors under `vmap` they hide a dimension, but PyTorch does not call our `vmap`
+    rules for them.
     """
     try:
         x.untyped_storage()
@@ -271,9 +274,9 @@ def _has_memory(x: Tensor) -> bool:
 
 
 def _wide(*matrices: Tensor) -> tuple[Tensor, ...]:
-    """View the elements of matrices as fewer, wider ones, to be copied bit by bit.
+    """View matrices with fewer, wider elements, which are copied bit by bit.
 
-    `index_copy_` spends its time per element: on the CPU 16 bytes cost as much as 4.
+    `index_copy_` takes a time per element: on the CPU 16 bytes cost as much as 4.
     """
     width, size = matrices[0].shape[1], matrices[0].element_size()
     # A function may return rows that start in the middle of another tensor's memory.

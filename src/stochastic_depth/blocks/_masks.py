@@ -1,9 +1,9 @@
 """The masks of torchvision and timm, under their names and with their behaviour.
 
-They multiply a branch that has already been computed: nothing is saved. They are here
-so that code written for those libraries runs unchanged, is traced by torch.fx, scripted
-and mapped over as theirs is; in these adapters alone a probability is a *drop*
-probability. `stochastic_depth.apply` replaces them by gates.
+They multiply a branch that has already been computed, so they save nothing. They exist so
+that code written for those libraries runs unchanged and can be traced by torch.fx,
+scripted and mapped over. Only in these adapters is a probability a *drop* probability.
+`stochastic_depth.apply` replaces them by gates.
 """
 
 from typing import Literal, get_args
@@ -23,10 +23,10 @@ def stochastic_depth(x: Tensor, p: float, mode: str, training: bool = True) -> T
         x: output of a residual branch, shape (N, ...).
         p: drop probability, in [0, 1]; survival is 1 - p.
         mode: `"batch"`, one draw for all samples, or `"row"`, one per sample.
-        training: outside training `x` is returned as it is.
+        training: if False, `x` is returned unchanged.
 
     Returns:
-        `x`, masked. The global random generator is used, as in torchvision.
+        `x`, masked. It draws from the global random generator, as torchvision does.
 
     Raises:
         InvalidArgument: `p` outside [0, 1], or an unknown `mode`.
@@ -39,7 +39,7 @@ def stochastic_depth(x: Tensor, p: float, mode: str, training: bool = True) -> T
     References:
         `torchvision.ops.stochastic_depth`.
     """
-    # The checks are Python, and a scripted module made its own at birth.
+    # The checks cannot be scripted, and a scripted module was checked when it was made.
     if not torch.jit.is_scripting():  # type: ignore[attr-defined]
         p = probability("p (the drop probability)", p)
         one_of("mode", mode, get_args(Mode))
@@ -117,11 +117,12 @@ class DropPath(nn.Module):
 
 def _noise(x: Tensor, survival: float, rows: bool, rescale: bool) -> Tensor:
     shape = [x.shape[0] if rows else 1] + [1] * (x.ndim - 1)
-    # `new_empty` is one for each that `vmap` maps over, and they draw for themselves.
+    # `new_empty` follows `vmap`, so that each of its entries gets a draw of its own.
     noise = x.new_empty(shape).bernoulli_(survival)
     return noise.div_(survival) if rescale and survival > 0 else noise
 
 
-# Calls in the graphs of torch.fx: what they do depends on the shape of a batch.
+# torch.fx records these as calls instead of tracing into them: what they do depends on the
+# shape of the batch.
 torch.fx.wrap("stochastic_depth")
 torch.fx.wrap("_noise")

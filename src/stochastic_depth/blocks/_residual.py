@@ -26,21 +26,21 @@ def residual_step(
 ) -> Float[Tensor, "N *out"]:
     """Return `act(s(x) + a d F(x))`, executed as the type of the gate says.
 
-    A dropped branch contributes exactly nothing in every execution, NaN and infinity
-    included: under `float` and `Rows` it does not run, under `Tensor` its non-finite
-    values are cut off, in the output and in the gradient of x. (The gradient of the
-    branch's own parameters is out of reach of a mask, and may then be NaN.)
+    A dropped branch contributes exactly nothing in every execution, even NaN or infinity:
+    under `float` and `Rows` it does not run, under `Tensor` its non-finite values become 0
+    in the output and in the gradient of x. (A mask cannot reach the gradient of the
+    branch's own parameters, which may then be NaN.)
 
     Args:
         x: input, N samples.
-        branch: F; it must leave its input as it is.
+        branch: F; it must not change its input.
         gate: d; see the table in `blocks`.
         shortcut: s; None is the identity.
         activation: applied to the sum; None is the identity.
         scale: a, the depth scaling.
         activated: promise that `activation(shortcut(x))` equals `shortcut(x)`, as in a
             network of ReLUs whose stream is non-negative. Samples that drop the branch
-            then do without the activation as well.
+            then skip the activation as well.
         alias: promise that nothing changes the output in place. A dropped block then
             returns `shortcut(x)` itself and saves a copy, 2 to 5 % of a step of a ResNet-110.
 
@@ -68,7 +68,7 @@ def residual_step(
         total = base + _masked(x, branch, gate, scale)
     elif gate == 0:
         activation = None if activated else activation
-        # Nothing new was computed: what changes the output in place would reach x.
+        # The output would be x itself, and a later change in place would reach x.
         total = base if alias and activation is None else base.clone()
     else:
         total = torch.add(base, branch(x), alpha=scale * gate)
@@ -79,11 +79,11 @@ class Residual(nn.Module):
     """A block `y = act(s(x) + a d F(x))`; see `residual_step`.
 
     Args:
-        branch: F; it must leave its input as it is.
+        branch: F; it must not change its input.
         shortcut: s; None is the identity.
         activation: applied to the sum; None is the identity.
         scale: a, the depth scaling, such as 1/sqrt(L).
-        activated: promise that the activation leaves the shortcut's output as it is.
+        activated: promise that the activation does not change the shortcut's output.
         alias: promise that nothing changes the block's output in place.
 
     Shapes:
@@ -142,10 +142,12 @@ def _gathered(
     scale: float,
     activated: bool,
 ) -> Tensor:
+    # A promised activation is needed only by the rows whose branch ran.
     inner = activation if activated else None
     outer = None if activated else activation
 
     def run(base_rows: Tensor) -> Tensor:
+        # Without a shortcut the base is x, and its rows are gathered already.
         rows = base_rows if shortcut is None else take_rows(x, gate.index)
         total = gate.add_scaled(base_rows, branch(rows), scale)
         return total if inner is None else inner(total)
@@ -159,22 +161,22 @@ def _masked(x: Tensor, branch: Map, gate: Tensor, scale: float) -> Tensor:
 
 
 def shield_gradient(x: Tensor, keep: Tensor) -> Tensor:
-    """Return `x`; what is not finite in its gradient becomes 0 where `keep` is False.
+    """Return `x`; where `keep` is False, non-finite entries of its gradient become 0.
 
     Args:
         x: shape (N, ...).
         keep: which samples run, bool, of a shape that broadcasts with `x`.
     """
-    if torch.compiler.is_compiling():  # which knows no rules of our own, and no second derivatives
+    if torch.compiler.is_compiling():  # it knows neither our functions nor second derivatives
         return torch.where(keep, x, x.detach())
     return _ShieldGradient.apply(x, keep)
 
 
 class _ShieldGradient(Function):
-    """The identity; what is not finite in the gradient of dropped samples becomes 0.
+    """The identity; non-finite gradients of dropped samples become 0.
 
-    Their finite gradients are zeros that still depend on the gate, and are left for
-    second derivatives.
+    Their finite gradients are zeros that still depend on the gate: second derivatives need
+    them.
     """
 
     generate_vmap_rule = True

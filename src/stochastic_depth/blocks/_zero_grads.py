@@ -11,19 +11,19 @@ from torch.autograd import Function
 def with_zero_grads(x: Tensor, parameters: Iterable[Tensor], *, alias: bool = False) -> Tensor:
     """Return `x`, whose backward pass gives each parameter a gradient of zero.
 
-    A block that does not run leaves its parameters with `grad is None`, and the
-    optimizer skips them. Behind this function they have a zero gradient instead:
-    weight decay and momentum still move them, as in the Torch code of Huang et al., and
-    distributed training finds every parameter used.
+    A block that does not run leaves its parameters with `grad is None`, and the optimizer
+    skips them. With this function they have a zero gradient instead: weight decay and
+    momentum still move them, as in the Torch code of Huang et al., and distributed training
+    finds every parameter used.
 
     Args:
         x: what a dropped block leaves.
-        parameters: the parameters of its branch; those without gradient are left out.
-        alias: promise that nothing changes the result in place, as `residual_step` does not;
-            it is then a view of `x`, and saves a copy.
+        parameters: the parameters of its branch; those that need no gradient are ignored.
+        alias: promise that nothing changes the result in place, as `residual_step` does not.
+            The result is then a view of `x`, which saves a copy.
 
     Returns:
-        `x`, or a copy or view of it where a gradient is recorded.
+        `x`, or a copy or view of it while gradients are recorded.
 
     Example:
         >>> import torch
@@ -41,13 +41,14 @@ def with_zero_grads(x: Tensor, parameters: Iterable[Tensor], *, alias: bool = Fa
 class _ZeroGrads(Function):
     @staticmethod
     def forward(x: Tensor, alias: bool, *parameters: Tensor) -> Tensor:
-        # Autograd forbids changes in place of a view that a function of ours returns, and
-        # a ReLU in place behind the block is common.
+        # Autograd forbids in-place changes of a view returned by a custom function, and an
+        # in-place ReLU after the block is common.
         return x.view_as(x) if alias else x.clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        # Not saved: their values are not needed, and may change before the backward pass.
+        # Not with save_for_backward: only shapes are needed, and saved values may not change
+        # before the backward pass.
         _, ctx.alias, *ctx.parameters = inputs
 
     @staticmethod
@@ -62,5 +63,5 @@ class _ZeroGrads(Function):
     def vmap(
         info: Any, in_dims: tuple[int | None, ...], x: Tensor, alias: bool, *parameters: Tensor
     ) -> tuple[Tensor, int | None]:
-        # Entry by entry the identity: whichever dimension is mapped over stays where it is.
+        # The identity on every entry: the mapped dimension stays where it is.
         return _ZeroGrads.apply(x, alias, *parameters), in_dims[0]

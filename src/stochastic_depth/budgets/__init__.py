@@ -5,10 +5,10 @@
 with c_l >= 0 the cost of block l; without costs all blocks weigh the same and the
 budget is the expected share of blocks, L_bar / L in Hayou & Ayed 2021.
 
-`measure` functions say what given probabilities amount to; `fit` solves the free
-parameter of a schedule; `project`, `sense` and `max_regularization` allocate a
-budget over the blocks. Everything that takes a budget meets it to 1e-6 or raises
-`InfeasibleBudget` with the range that is feasible.
+The first functions measure given probabilities; `fit` solves for the free parameter of a
+schedule; `project`, `sense` and `max_regularization` allocate a budget over the blocks.
+Everything that takes a budget meets it to 1e-6 or raises `InfeasibleBudget` with the
+feasible range.
 """
 
 from ._allocate import max_regularization, project, sense

@@ -12,7 +12,7 @@ from ._piecewise import solve
 from ._target import Target
 
 SMALLEST = torch.finfo(torch.float64).tiny
-"""Ratios below the smallest normal float64 have no finite inverse: they count as that or as 0."""
+"""A ratio below the smallest normal float64 has no finite inverse: raise it to this, or to 0."""
 
 
 def project(
@@ -47,7 +47,7 @@ def project(
     """
     p = probabilities("p", p)
     target = Target.of(budget, len(p), costs, protected)
-    paid = target.costs > 0  # a block without cost is never clipped
+    paid = target.costs > 0  # a block without cost keeps p_l and has no knot
     knots = torch.cat([p.new_zeros(1), -(p / target.costs)[paid], ((1 - p) / target.costs)[paid]])
     return _spend(target, lambda t: (p + t * target.costs).clamp(0, 1), knots)
 
@@ -64,8 +64,8 @@ def sense(
         p_l = min(1, minimum + c |S_l|),   c solved for the budget
 
     `minimum=0` is the rule of the paper's experiments (p proportional to |S|),
-    `minimum > 0` the one of its section 5. The absolute value is ours: a useful
-    block has S_l < 0, and the signed rule would drop it most.
+    `minimum > 0` that of its section 5. The absolute value is ours: a useful block has
+    S_l < 0, and the signed rule would drop it most.
 
     Args:
         sensitivities: S_l = dLoss/dgate_l, shape (L,), finite; see `theory.sensitivities`.
@@ -79,7 +79,7 @@ def sense(
 
     Raises:
         InfeasibleBudget: below `minimum`, or above what the blocks with non-zero
-            sensitivity can carry.
+            sensitivity can reach.
         InvalidArgument: all sensitivities zero, or an argument out of range.
 
     Example:
@@ -99,6 +99,7 @@ def sense(
             "sensitivities must have a non-zero entry on a droppable block; got all zero. "
             "Estimate them on a batch with a non-zero loss gradient, or use a uniform schedule."
         )
+    # The rule depends on ratios alone. Those too small to invert would give infinite knots.
     strength = strength / strength.max()
     strength[strength < SMALLEST] = 0
     reach = (1 - minimum) / strength[strength > 0]
@@ -112,8 +113,8 @@ def max_regularization(g: Tensor | Iterable[float], budget: float) -> Probabilit
         max sum_l p_l (1 - p_l) g_l   s.t.  sum_l p_l = budget L,  0 <= p_l <= 1
 
     with solution `p_l = clip(1/2 - C / g_l, 0, 1)`; C has the sign of `1/2 - budget`.
-    Above a budget of one half the blocks with small g are kept most, below one half
-    they are dropped most.
+    Above a budget of one half the blocks with small g are kept most; below it they are
+    dropped most.
 
     Args:
         g: regularisation weights g_l, shape (L,), positive; see `theory.regularizer`.
@@ -136,7 +137,7 @@ def max_regularization(g: Tensor | Iterable[float], budget: float) -> Probabilit
     g = finite("g", g)
     if not (g > 0).all():
         index = int((g <= 0).nonzero()[0])
-        raise fail(f"g[{index}]", "positive", f"{float(g[index]):g}", "Leave such a block out.")
+        raise fail(f"g[{index}]", "positive", f"{float(g[index]):g}", "Leave this block out.")
     target = Target.of(budget, len(g), costs=None, protected=None)
     scale = (g / g.max()).clamp(min=SMALLEST)
     knots = torch.cat([-scale, scale]) / 2
@@ -146,7 +147,7 @@ def max_regularization(g: Tensor | Iterable[float], budget: float) -> Probabilit
 def _spend(target: Target, allocation: Callable[[float], Tensor], knots: Tensor) -> Probabilities:
     """Solve a one-parameter allocation for the budget."""
     low, high = (target.share(allocation(float(t))) for t in (knots.min(), knots.max()))
-    target.require_within(low, high, "this allocation can carry with these blocks")
+    target.require_within(low, high, "this allocation can reach with these blocks")
     solution = solve(lambda t: target.share(allocation(t)), knots, target.budget)
     return target.with_protected(allocation(solution))
 

@@ -1,4 +1,4 @@
-"""Solve the one free parameter of a family of schedules for a budget."""
+"""Fit the one free parameter of a family of schedules to a budget."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -24,8 +24,8 @@ def fit(
         sum_l c_l p_l(theta) / sum_l c_l = budget,   p_l = 1 for protected blocks
 
     Args:
-        family: one free parameter in [0, 1] -> schedule, with survival that does not
-            fall as the parameter grows: `schedules.uniform`, `schedules.linear`, or
+        family: one free parameter in [0, 1] -> schedule, whose survival must not fall as
+            the parameter grows: `schedules.uniform`, `schedules.linear`, or
             `lambda last: schedules.power(last, exponent=2)`.
         num_blocks: L, at least 1.
         budget: expected active share, in (0, 1].
@@ -33,7 +33,7 @@ def fit(
         protected: boolean (L,), blocks that always run; none by default.
 
     Returns:
-        The schedule; its share, protected blocks at 1, is `budget` to 1e-6.
+        The schedule; with protected blocks at 1 its share is `budget` to 1e-6.
 
     Raises:
         InfeasibleBudget: the family cannot reach the budget; the message has the
@@ -65,7 +65,7 @@ def fit(
     target.require_within(share(low), share(high), f"this family reaches on {num_blocks} blocks")
     while (middle := (low + high) / 2) not in (low, high):
         low, high = (middle, high) if share(middle) < target.budget else (low, middle)
-    # `high` is the smallest float at which the budget is met from above.
+    # Bisected down to neighbouring floats: `high` is the smallest that reaches the budget.
     if abs(share(high) - target.budget) > TOLERANCE:
         raise InfeasibleBudget(
             f"budget {target.budget:g} must be met to {TOLERANCE:g}; this family jumps over it, "

@@ -1,4 +1,4 @@
-"""What given survival probabilities amount to: the law of the number of active blocks."""
+"""Measure survival probabilities: the distribution of the number of active blocks."""
 
 import math
 from collections.abc import Iterable
@@ -64,7 +64,7 @@ def active_share(p: Probabilities | Iterable[float], costs: Iterable[float] | No
             default.
 
     Returns:
-        The share: of the blocks without costs, of the cost with them.
+        The share of the cost, or of the blocks if no costs are given.
 
     Raises:
         InvalidArgument: an entry of `p` outside [0, 1], or costs that are negative,
@@ -83,8 +83,8 @@ def active_share(p: Probabilities | Iterable[float], costs: Iterable[float] | No
 def depth_distribution(p: Probabilities | Iterable[float]) -> Float[Tensor, " L+1"]:
     """Return P(k blocks are active) for k = 0..L: the Poisson-binomial distribution.
 
-    The distribution of the first l blocks is convolved with (1 - p_l, p_l), one
-    block after another. All terms are positive, so nothing cancels; O(L^2) time.
+    Convolve with (1 - p_l, p_l), block by block. All terms are positive, so nothing
+    cancels; O(L^2) time.
 
     Args:
         p: survival probabilities of independent blocks, shape (L,), in [0, 1].
@@ -114,7 +114,7 @@ def depth_distribution(p: Probabilities | Iterable[float]) -> Float[Tensor, " L+
 
 
 def depth_interval(p: Probabilities | Iterable[float], beta: float) -> float:
-    """Return the half width that the number of active blocks leaves with probability <= beta.
+    """Return the half width of an interval that the depth leaves with probability <= beta.
 
         |L_delta - sum p| <= v u^{-1}(log(2/beta) / v),  v = sum p_l (1 - p_l),
         u(t) = (1 + t) log(1 + t) - t
@@ -151,9 +151,9 @@ def depth_interval(p: Probabilities | Iterable[float], beta: float) -> float:
 def _inverse_bennett(value: float) -> float:
     """Solve u(t) = value for t > 0 by Newton's method.
 
-    u is convex and increasing, and the starting point lies right of the root:
-    u(t) >= t^2 / (2 + 2t/3), whose inverse is the start. So the iterates fall to
-    the root without overshooting, until rounding stops them.
+    u is convex and increasing, and the start lies to the right of the root, because it
+    solves t^2 / (2 + 2t/3) = value and u(t) >= t^2 / (2 + 2t/3). So the iterates fall to the
+    root without overshooting, until rounding stops them.
     """
     t = value / 3 + math.hypot(value / 3, math.sqrt(2 * value))
     while True:

@@ -10,13 +10,13 @@ def solve(total: Callable[[float], float], knots: Tensor, target: float) -> floa
     """Return the largest t with `total(t) = target`, exactly up to rounding.
 
     Clipped allocations p_l(t) = clip(a_l + b_l t, 0, 1) with b_l >= 0 make `total`
-    piecewise linear and non-decreasing. So: bisect over the knots, then interpolate. It is
-    level where only blocks without cost gain by t; they get what they can.
+    piecewise linear and non-decreasing: bisect over the knots, then interpolate. Where only
+    blocks without cost still gain, `total` is level, and the largest t gives them the most.
 
     Args:
         total: non-decreasing, linear between knots.
-        knots: all t at which some p_l begins or ends to be clipped, any order.
-        target: between the totals at the smallest and at the largest knot.
+        knots: all t at which the clipping of some p_l starts or ends, in any order.
+        target: between the totals at the smallest and the largest knot.
     """
     points = torch.unique(knots).tolist()
     low, high = 0, len(points) - 1

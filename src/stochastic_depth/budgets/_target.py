@@ -16,7 +16,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Target:
-    """The equation `sum_l c_l p_l = budget`, protected blocks being at survival 1.
+    """The equation `sum_l c_l p_l = budget`, with protected blocks at survival 1.
 
     Attributes:
         budget: expected active share of the whole network, in (0, 1].
@@ -57,6 +57,6 @@ class Target:
         slack = 1e-12
         if not low - slack <= self.budget <= high + slack:
             raise InfeasibleBudget(
-                f"budget must be in [{low:.6g}, {high:.6g}], what {reason}; got {self.budget:g}. "
-                f"Choose a budget in that range or another way to spend it."
+                f"budget must be in [{low:.6g}, {high:.6g}], which is what {reason}; "
+                f"got {self.budget:g}. Choose a budget in that range or another way to spend it."
             )

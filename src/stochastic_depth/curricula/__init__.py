@@ -1,8 +1,8 @@
 """Curricula: training progress in [0, 1] -> survival probabilities.
 
-A curriculum is any callable that takes the share of training that is done and
-returns the probabilities to train with now. Progress is counted in steps:
-`step / total_steps` before step `step`, so that the first step sees 0.
+A curriculum is any callable that takes the share of training done and returns the
+probabilities to train with now. Progress is `step / total_steps` before step `step`, so
+the first step sees 0.
 """
 
 from ._combine import Sequential as sequential

@@ -35,7 +35,7 @@ class Curriculum(ABC):
         """Return the survival probabilities at `progress`.
 
         Args:
-            progress: share of training that is done, in [0, 1].
+            progress: share of training done, in [0, 1].
 
         Returns:
             float64 tensor of shape (L,), entries in [0, 1].

@@ -1,4 +1,4 @@
-"""A curriculum that is drawn by hand: straight lines between points."""
+"""A curriculum drawn by hand: straight lines between points."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from ._ramps import Ramp
 class Piecewise(Ramp):
     """Straight lines between the points (t, r): `r(t)` is 0 at full depth and 1 at `p`.
 
-    Before the first point and after the last the intensity is that of the point. Two points
-    at one t are a jump, in force from that t on.
+    Before the first point and after the last one the intensity is constant. Two points at the
+    same t are a jump, which takes effect at that t.
 
     Args:
         p: survival probability at intensity 1, one number or one per block, in [0, 1].

@@ -4,7 +4,7 @@ All are of one form, with an intensity r(t) in [0, 1]:
 
     p_l(t) = 1 - (1 - p_l) r(t)
 
-so that r = 0 is full depth and r = 1 the probabilities that were asked for.
+so that r = 0 is full depth and r = 1 gives p.
 """
 
 import math
@@ -32,7 +32,7 @@ class Ramp(Curriculum):
         """Return r(t)."""
 
     def survival(self, progress: float) -> Tensor:
-        # Both ends exactly, not to rounding: 1 - (1 - p) is not always p.
+        # Both ends must be exact, and 1 - (1 - p) is not always p.
         intensity = self.intensity(progress)
         p = torch.tensor(self.p, dtype=torch.float64, device="cpu")
         return p if intensity == 1 else 1 - (1 - p) * intensity
@@ -90,8 +90,8 @@ class Progressive(Ramp):
     """Exponential approach to `p`: `r(t) = 1 - exp(-sharpness t)`.
 
     DeepSpeed's progressive layer drop has theta(step) = (1 - p) exp(-gamma step) + p;
-    `sharpness = gamma * total_steps` gives the same numbers. The end is approached,
-    not reached: at t = 1 a share exp(-sharpness) of the way is left.
+    `sharpness = gamma * total_steps` gives the same numbers. It approaches p without
+    reaching it: at t = 1 a share exp(-sharpness) of the way is left.
 
     Args:
         p: limit of the survival probability, one number or one per block, in [0, 1].

@@ -1,4 +1,4 @@
-"""Running many: variants against each other, grids of them, and what each block of a run does."""
+"""Many runs: comparisons of variants, sweeps over grids, and the diagnosis of one run."""
 
 from ..training.record import BlockRecord, Summary
 from ..training.run_record import (

@@ -1,4 +1,4 @@
-"""Doing the runs of a study that are missing, with a look at how far they are."""
+"""Carry out the missing runs of a study, and show their progress."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,18 +18,18 @@ GLANCE = 0.3  # seconds between two looks at the progress of the runs
 
 
 class Executor(Protocol):
-    """Where runs are done; a `with` block, after which none is left running."""
+    """Carries out runs; after its `with` block none is left running."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: object) -> None: ...
 
     def submit(self, run_one: RunOne, job: Job) -> Future[Any]:
-        """Do a run when there is room for it; jobs begin in the order they are submitted."""
+        """Do a run as soon as there is room; jobs start in the order of submission."""
         ...
 
     def explain(self, error: BaseException, job: Job) -> str:
-        """Return what went wrong with a run whose future raises `error`, in one line."""
+        """Return in one line why a run failed whose future raised `error`."""
         ...
 
 
@@ -38,7 +38,7 @@ class Progress:
 
     Args:
         lengths: Epochs of each run to do, by its key.
-        console: Where to draw; nothing moves where it is not a terminal.
+        console: Where to draw; without a terminal nothing moves.
     """
 
     def __init__(self, lengths: Mapping[str, int], console: Console) -> None:
@@ -69,7 +69,7 @@ class Progress:
     ) -> None:
         self._bars.stop()
         if kind is KeyboardInterrupt:
-            self._bars.console.print("Stopped. Asking for the same again goes on from here.")
+            self._bars.console.print("Stopped. Run the same command again to resume.")
 
     def look(self, key: str, epochs: int, *, begun: bool) -> None:
         """Move the bar of a run to the epochs that it has recorded."""
@@ -78,7 +78,7 @@ class Progress:
         self._move(key, epochs)
 
     def ended(self, key: str, failure: str) -> None:
-        """Take the bar of a run away and leave a line."""
+        """Replace the bar of a run by a line."""
         self._move(key, self._lengths[key])
         if key in self._tasks:
             self._bars.remove_task(self._tasks.pop(key))
@@ -105,19 +105,19 @@ def carry_out(
     run_one: RunOne | None,
     console: Console | None,
 ) -> None:
-    """Do the jobs that are not done, whatever fails, and write the plan with what went wrong.
+    """Do the unfinished jobs, even if some fail, and write the plan with the failures.
 
     Args:
         plan: What the jobs were made from.
-        jobs: Those that have finished before are skipped.
+        jobs: Finished ones are skipped.
         out: Directory of the plan.
-        executor: Where the runs are done.
-        run_one: Does one; `training.train` by default.
+        executor: Carries out the runs.
+        run_one: Does one run; `training.train` by default.
         console: Where progress is shown; the standard error by default.
 
     Raises:
         RunDirectoryInUse: The directory of a job holds a run of another configuration.
-        DataError: No run has begun; the message says why the first did not.
+        DataError: No run started; the message says why the first did not.
     """
     todo = [job for job in jobs if not job.is_done()]
     out.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def carry_out(
 
 
 def _training() -> RunOne:
-    from ..training import train  # takes seconds, and not everybody trains
+    from ..training import train  # takes seconds, and not every caller trains
 
     return train
 
@@ -141,7 +141,7 @@ def _training() -> RunOne:
 def _failures(
     executor: Executor, futures: dict[Future[Any], Job], progress: Progress
 ) -> dict[str, str]:
-    """Wait for all runs; return what went wrong, by the key of the job."""
+    """Wait for all runs and return the failures, by the key of the job."""
     failures: dict[str, str] = {}
     while futures:
         ended, _ = wait(futures, timeout=GLANCE, return_when=FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Runs set side by side: variants by seeds, and what may be said about them."""
+"""Runs side by side: variants by seeds, and what can be concluded from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ COMPARED = {name: of for name, of in MEASURES.items() if of is not REALISED_DEPT
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs that may be compared, variants in order, the baseline first.
+    """Comparable runs: variants in order, the baseline first.
 
     Args:
         runs: The runs, in the order of variants and seeds.
@@ -87,7 +87,7 @@ class Comparison:
 
     @property
     def failures(self) -> dict[str, str]:
-        """What went wrong, by `variant/seed-k`; also of runs that left no record."""
+        """Failures by `variant/seed-k`, including runs that left no record."""
         recorded = {run.key: run.error for run in self.runs if run.status == "failed"}
         return recorded | dict(self.plan.failures if self.plan else {})
 
@@ -145,7 +145,7 @@ def results(comparison: Comparison) -> dict[str, Any]:
 
     Returns:
         Per run its summary, per variant mean and deviation of every measure, per variant but
-        the baseline the paired difference and the ratio of the median epochs; what is not known is
+        the baseline the paired difference and the ratio of the median epochs; unknown values are
         `None`.
     """
     others = comparison.variants[1:]
@@ -213,8 +213,8 @@ def runs_under(top: Path) -> list[Path]:
 def in_order(runs: Sequence[RunRecord], variants: Sequence[str]) -> tuple[RunRecord, ...]:
     """Return `runs` by variant and seed, the variants as planned.
 
-    Without a plan, a variant at constant depth comes first, since the others are read
-    against it; the rest keep their order.
+    Without a plan, a variant at constant depth comes first, because it is the baseline; the
+    others keep their order.
     """
     order = list(dict.fromkeys([*variants, *(run.variant for run in runs)]))
     if not variants:

@@ -1,4 +1,4 @@
-"""Configurations as flat tables: where two differ, and which runs may stand in one table."""
+"""Configurations as flat tables: how two differ, and which runs are comparable."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def differing_fields(*configs: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
 
 
 def identity(config: Mapping[str, Any]) -> str:
-    """Return twelve characters that two configurations share if they are equal in every field.
+    """Return twelve characters that are the same for equal configurations.
 
     Example:
         >>> identity({"epochs": 3, "seed": 0}) == identity({"seed": 0, "epochs": 3})
@@ -62,7 +62,7 @@ def identity(config: Mapping[str, Any]) -> str:
 
 
 def notes_on(config: RunConfig) -> str:
-    """Return the notes that stand beside the recipe, in Markdown, or nothing."""
+    """Return the notes stored with the recipe, in Markdown, or an empty string."""
     page = files("stochastic_depth.training") / "recipes" / f"{config.name}.md"
     return page.read_text(encoding="utf-8") if page.is_file() else ""
 
@@ -77,7 +77,7 @@ def changes_to_recipe(config: RunConfig) -> dict[str, Any]:
 
 
 def check_comparable(runs: Sequence[RunRecord]) -> None:
-    """Refuse runs whose test errors do not mean the same, or whose seeds cannot be paired.
+    """Refuse runs whose test errors are not comparable, or whose seeds cannot be paired.
 
     Raises:
         DataError: There are no runs; or they were tested on different images; or two runs

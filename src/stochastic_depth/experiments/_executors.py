@@ -1,6 +1,6 @@
-"""Where runs are done: in processes of this machine, or on a Ray cluster.
+"""Executors: processes of this machine, or a Ray cluster.
 
-Each run has a process of its own, so that none can take the others down.
+Each run has its own process, so that none can take down the others.
 """
 
 import gc
@@ -19,11 +19,11 @@ from .._errors import Unsupported
 from ..training.run_record import read_json
 from ._jobs import Job, RunOne
 
-PATIENCE = 10.0  # seconds a run has to end by itself once it is told to
+PATIENCE = 10.0  # seconds in which a run must end by itself once it is told to
 
 
 class Failed(Exception):
-    """A run has ended badly; the message says how."""
+    """A run failed; the message says how."""
 
 
 class LocalExecutor:
@@ -36,7 +36,8 @@ class LocalExecutor:
     def __init__(self, processes: int) -> None:
         self._threads = ThreadPoolExecutor(processes)
         self._live: set[BaseProcess] = set()
-        # Starting a process asks after all others, and what it hears nobody hears again.
+        # Starting a process also collects the exit codes of finished ones, which no other thread
+        # could then read.
         self._lock = threading.Lock()
         self._closed = False
 
@@ -61,7 +62,7 @@ class LocalExecutor:
         return self._threads.submit(self._watch, run_one, job)
 
     def explain(self, error: BaseException, job: Job) -> str:
-        """Return the message; it was made for this."""
+        """Return the message, which is one line already."""
         return str(error)
 
     def _watch(self, run_one: RunOne, job: Job) -> None:
@@ -80,7 +81,7 @@ class LocalExecutor:
 
 
 class RayExecutor:
-    """Tasks of Ray, which decides where they run and how many at a time.
+    """Ray tasks; Ray decides where they run and how many at a time.
 
     Each has as many cores as its configuration has threads. Directories must mean the same
     on every machine.
@@ -104,7 +105,7 @@ class RayExecutor:
         self._address = address or "local"
 
     def __enter__(self) -> Self:
-        """Join the cluster; `ConnectionError` where there is none at the address."""
+        """Join the cluster; raises `ConnectionError` if there is none at the address."""
         self._ray.init(address=self._address, log_to_driver=False, logging_level="error")
         return self
 
@@ -115,14 +116,14 @@ class RayExecutor:
         """Hand a run over to Ray."""
         gpus = self._ray.cluster_resources().get("GPU", 0)
         wants_gpu = bool(gpus) and job.config.accelerator != "cpu"
-        # One call per process: a run finds the process, and leaves it, like a program of its own.
+        # One call per process: each run has a fresh process, like a program of its own.
         options = {"max_calls": 1, "max_retries": 0, "num_gpus": int(wants_gpu)}
         task = self._ray.remote(num_cpus=job.config.threads or 1, **options)(_do_in)
         future: Future[None] = task.options(name=job.key).remote(Path.cwd(), run_one, job).future()
         return future
 
     def explain(self, error: BaseException, job: Job) -> str:
-        """Return what the run raised, or, where Ray lost it, how."""
+        """Return what the run raised, or how Ray lost it."""
         cause = getattr(error, "cause", None)
         return str(cause) if cause else f"{str(error).partition(chr(10))[0]}; see {job.log}"
 
@@ -138,21 +139,21 @@ def _context() -> Any:
 
 def _child(run_one: RunOne, job: Job) -> None:
     """Do one run, in a process of its own."""
-    # Ctrl-C reaches the whole process group; the parent decides what becomes of its runs.
+    # Ctrl-C reaches the whole process group; the parent decides what happens to its runs.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _do(run_one, job)
 
 
 def _do_in(directory: Path, run_one: RunOne, job: Job) -> None:
-    """Do one run where the driver runs: the paths of its configuration may be relative."""
+    """Do one run in the driver's directory, because its configuration may have relative paths."""
     os.chdir(directory)
     _do(run_one, job)
 
 
 def _do(run_one: RunOne, job: Job) -> None:
-    """Do one run; what it prints goes to its log, from this process for good."""
-    # Nothing the libraries have made is garbage. Searching it once takes as long as several
+    """Do one run, and send everything this process prints to its log."""
+    # Nothing the libraries created is garbage. One search of it takes as long as several
     # epochs of a small network, and would be charged to whichever variant it hits.
     gc.freeze()
     job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +164,7 @@ def _do(run_one: RunOne, job: Job) -> None:
 
 
 def _die_with_parent() -> None:
-    """End this process when its parent is gone: a killed comparison leaves no runs behind."""
+    """End this process when its parent dies: a killed comparison leaves no runs behind."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -171,7 +172,7 @@ def _die_with_parent() -> None:
 
 
 def _last_words(exitcode: int, job: Job) -> str:
-    """Return what a run that has ended badly left behind about it."""
+    """Return the last words of a failed run."""
     if exitcode < 0:
         return f"ended by {signal.Signals(-exitcode).name}; see {job.log}"
     record = job.directory / "run.json"
@@ -179,4 +180,4 @@ def _last_words(exitcode: int, job: Job) -> str:
         return str(error)
     text = job.log.read_text(encoding="utf-8") if job.log.exists() else ""
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else f"ended without a word; see {job.log}"
+    return lines[-1] if lines else f"ended without a message; see {job.log}"

@@ -14,7 +14,7 @@ EXAMPLE = "Write --grid schedule=uniform,linear budget=0.5:1.0:0.1 seed=0:4."
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER}):({NUMBER})(?::({NUMBER}))?")
 SEED = "seed"
-# Each says how much is dropped: an axis over one of them takes the place of the others.
+# Each sets how much is dropped, so an axis over one of them replaces the others.
 LEVELS = ("depth.last", "depth.budget", "depth.probabilities")
 
 Grid = Mapping[str, Sequence[Any]]
@@ -82,12 +82,12 @@ def cells(named: Grid) -> Iterator[dict[str, Any]]:
 
 
 def cell_name(cell: Mapping[str, Any]) -> str:
-    """Return what a cell is called: `schedule=uniform budget=0.5`."""
+    """Return the name of a cell: `schedule=uniform budget=0.5`."""
     return " ".join(f"{field.rpartition('.')[2]}={value}" for field, value in cell.items())
 
 
 def overrides(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that a cell replaces, those cleared that contradict it."""
+    """Return the fields that a cell replaces, and clear those that contradict it."""
     given = any(field in LEVELS for field in cell)
     cleared = {field: None for field in LEVELS if given and field not in cell}
     return {**cleared, **cell}
@@ -103,7 +103,7 @@ def _field(key: str, fields: Sequence[str]) -> str:
     if matches:
         return matches[0]
     if ".init_args." in key or ".dict_kwargs." in key:
-        return key  # whether it takes this argument, the component itself will say
+        return key  # the component itself refuses arguments it does not take
     raise fail("grid", "over fields of a run", repr(key), nearest(key, [*fields, *short.values()]))
 
 

@@ -1,4 +1,4 @@
-"""What a study was asked for, and the runs it consists of."""
+"""The plan of a study, and the runs it consists of."""
 
 import json
 import os
@@ -20,12 +20,12 @@ PLAN_FILE = "compare.json"
 LOGS = "logs"
 
 RunOne = Callable[..., Any]
-"""Does one run, called as `stochastic_depth.training.train` is. A function of a module."""
+"""Does one run, with the signature of `stochastic_depth.training.train`; module-level."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `compare` or `sweep` was asked for.
+    """What `compare` or `sweep` was asked to do.
 
     Args:
         name: Name of the recipe.
@@ -37,7 +37,7 @@ class Plan:
         changes: Fields in which the command line changed the recipe.
         notes: What is known about this recipe beyond these runs, in Markdown.
         grid: Values of each axis, where the variants are the cells of a grid.
-        failures: What went wrong, by `variant/seed-k`.
+        failures: Error messages, by `variant/seed-k`.
     """
 
     name: str
@@ -75,7 +75,7 @@ def make_plan(
     command: str,
     grid: Mapping[str, Sequence[Any]] | None = None,
 ) -> Plan:
-    """Return what is to be done, the cores shared out among the runs of one time.
+    """Return the plan, with the cores divided among concurrent runs.
 
     Args:
         config: The recipe.
@@ -144,7 +144,7 @@ class Job:
         return max(0, len(metrics.read_bytes().splitlines()) - 1) if metrics.exists() else 0
 
     def is_done(self) -> bool:
-        """Return whether the run has finished before.
+        """Return whether the run is finished already.
 
         Raises:
             RunDirectoryInUse: The directory holds a run of another configuration.
@@ -157,7 +157,7 @@ class Job:
             name, (there, wanted) = next(iter(differing.items()))
             raise RunDirectoryInUse(
                 f"{self.directory} holds a run with {name} = {there!r}, and {wanted!r} is asked "
-                "for. Ask for the same again, or give another --out."
+                "for. Use that configuration, or give another --out."
             )
         return record.status == "finished"
 
@@ -167,7 +167,7 @@ Layout = Callable[[str, RunConfig], tuple[Path, Path]]
 
 
 def by_name(top: Path) -> Layout:
-    """Return the layout of a comparison: `TOP/VARIANT/seed-K/`, for people to look into."""
+    """Return the layout of a comparison: `TOP/VARIANT/seed-K/`, for people to read."""
 
     def place(variant: str, config: RunConfig) -> tuple[Path, Path]:
         seed = f"seed-{config.seed}"
@@ -177,7 +177,7 @@ def by_name(top: Path) -> Layout:
 
 
 def by_identity(top: Path) -> Layout:
-    """Return the layout of a sweep: `TOP/runs/IDENTITY/`, whatever else is swept there."""
+    """Return the layout of a sweep: `TOP/runs/IDENTITY/`, shared by all sweeps in `TOP`."""
 
     def place(variant: str, config: RunConfig) -> tuple[Path, Path]:
         name = identity(config.to_mapping())
@@ -189,10 +189,10 @@ def by_identity(top: Path) -> Layout:
 def all_jobs(
     configs: Mapping[str, RunConfig], seeds: Sequence[int], place: Layout, command: str = ""
 ) -> Iterator[Job]:
-    """Yield every run, the variants of one seed next to each other.
+    """Yield all runs, keeping the variants of a seed together.
 
-    One seed is one draw of everything: images, initial weights, order of batches. Who goes
-    first alternates, so that no variant always has the cold machine.
+    One seed is one draw of everything: images, initial weights, order of batches. The
+    order alternates, so that no variant always has the cold machine.
     """
     names = list(configs)
     for turn, seed in enumerate(seeds):

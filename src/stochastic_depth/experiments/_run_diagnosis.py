@@ -16,7 +16,7 @@ from ..surgery import Block, find_blocks, gated
 from ..surgery._hidden_states import block_gradients
 from ..training.data import Batches, ImageSet, Splits
 
-if TYPE_CHECKING:  # it stands on Lightning, and reports of runs need not wait for that
+if TYPE_CHECKING:  # it imports Lightning, for which reports of runs need not wait
     from ..training import Restored
 
 
@@ -26,11 +26,11 @@ class RunDiagnosis:
 
     Attributes:
         restored: the network and its run.
-        images: which images it was made on: test, validation or training.
+        images: which images it used: test, validation or training.
         samples: how many of them.
-        masks: gate vectors drawn.
+        masks: number of gate vectors drawn.
         blocks: one record per gate.
-        theory: what was found.
+        theory: the diagnosis of the network.
         growth: of the squared gradient norm, from the output back to the first block.
         predicted_growth: its logarithm by Proposition 1 at initialisation, shape (L+1,), for
             `VanillaResNet`, and for `ScaledResNet` of independent weights; None for others.
@@ -56,8 +56,8 @@ def diagnose(
 ) -> RunDiagnosis:
     """Diagnose the network of a run.
 
-    Made on test images, in evaluation mode: running statistics, weights as they are trained
-    (not their moving average).
+    It uses test images and evaluation mode, with running statistics and the trained weights,
+    not their moving average.
 
     Args:
         path: a run directory, for its newest checkpoint, or one of its checkpoints.

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # which imports its parts when they are used
+import scipy  # which imports its parts on use
 
 from .._checks import fail
 
 # With n pairs the two-sided Wilcoxon p cannot fall below 2 / 2**n, so five seeds can never
-# show p < 0.05. Below six the differences themselves are the result, and no p is given.
+# show p < 0.05. Below six, only the differences are given.
 LEAST_SEEDS_FOR_P = 6
 
 
@@ -87,7 +87,7 @@ class PairedDifference:
 
     @property
     def p_by_luck(self) -> float:
-        """Chance of so one-sided a count of wins if each were the toss of a coin (sign test)."""
+        """Chance of a count at least this one-sided if each seed were a coin toss (sign test)."""
         decided = self.wins + self.losses
         return float(scipy.stats.binomtest(self.wins, decided).pvalue) if decided else 1.0
 

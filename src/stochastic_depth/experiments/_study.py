@@ -30,7 +30,7 @@ from ._sweep_tables import Sweep
 
 Where = Literal["local", "ray"]
 
-# What a reader wants to know first: is it better than not doing it?
+# A reader's first question: is it better than not doing it?
 CONSTANT_AGAINST_STOCHASTIC: Mapping[str, Mapping[str, Any]] = {
     "constant": {"depth.enabled": False},
     "stochastic": {"depth.enabled": True},
@@ -48,19 +48,19 @@ def compare(
     console: Console | None = None,
     run_one: RunOne | None = None,
 ) -> Comparison:
-    """Train every variant with every seed and set the results side by side.
+    """Train every variant with every seed and compare the results.
 
     One seed is one draw of images, initial weights and order of batches, which all variants
-    share; they train side by side or right after each other, so differences of error and of
-    time can be taken seed by seed. Asking again goes on where it stopped.
+    share; they train side by side or right after each other, so errors and times can be
+    compared seed by seed. Calling it again resumes where it stopped.
 
     Args:
         config: The recipe.
         variants: Overridden fields of each variant, by its name; the first is the baseline.
         seeds: Distinct seeds, at least 0.
         out: Directory for `VARIANT/seed-K/`, one run each.
-        processes: Runs at a time, among which the cores are shared out; by default one for
-            each core, or one at a time on a GPU.
+        processes: Runs at a time, which share the cores; by default one for each core, or
+            one at a time on a GPU.
         command: The command line, to be recorded.
         console: Where progress is shown; the standard error by default.
         run_one: Does one run, in a process of its own.
@@ -98,9 +98,10 @@ def sweep(
 ) -> Sweep:
     """Train every cell of a grid with every seed, and read the results into tables.
 
-    A run is known by the hash of its resolved configuration, and its directory is
-    `out/runs/HASH`: asking again, also for a larger grid, does what is missing and goes on
-    with what was broken off. A run that fails is listed with its error; the rest goes on.
+    A run is identified by the hash of its resolved configuration, and its directory is
+    `out/runs/HASH`: calling it again, even for a larger grid, does what is missing and
+    resumes what was interrupted. A run that fails is listed with its error; the others
+    continue.
     One seed is one draw of images, initial weights and order of batches for all cells.
 
     Args:
@@ -162,7 +163,7 @@ def parse_variant(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _check_variants(variants: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse names that cannot be directories, and a comparison of nothing."""
+    """Refuse names that cannot be directories, and an empty comparison."""
     if not variants:
         raise fail("variants", "at least one", "none")
     for name in variants:
@@ -180,7 +181,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
 
 
 def _executor(on: Where, processes: int, address: str | None) -> Executor:
-    """Return where the runs are done; refuse what cannot be had before anything is written."""
+    """Return the executor; refuse what is unavailable before anything is written."""
     if one_of("on", on, get_args(Where)) == "ray":
         return RayExecutor(address)
     if address is not None:
@@ -189,7 +190,7 @@ def _executor(on: Where, processes: int, address: str | None) -> Executor:
 
 
 def _read(directories: Sequence[Path], out: Path) -> Sweep:
-    """Return the runs that began, the cells in order, and write the tables."""
+    """Return the runs that started, in the order of the cells, and write the tables."""
     plan = Plan.read(out / PLAN_FILE)
     runs = [RunRecord.read(path) for path in directories if (path / "run.json").exists()]
     swept = Sweep(Comparison(in_order(runs, tuple(plan.variants)), plan))

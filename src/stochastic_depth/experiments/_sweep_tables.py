@@ -28,9 +28,9 @@ class Sweep:
     comparison: Comparison
 
     def __post_init__(self) -> None:
-        """Refuse runs that no sweep has made."""
+        """Refuse runs that do not come from a sweep."""
         if not self.plan.grid:
-            raise DataError("These runs are not those of a grid. Pass a directory of a sweep.")
+            raise DataError("These runs are not those of a grid. Pass the directory of a sweep.")
 
     @property
     def plan(self) -> Plan:
@@ -53,7 +53,7 @@ class Sweep:
         return name_of(self.comparison.test_error)
 
     def runs(self) -> pl.DataFrame:
-        """Return one row per run: its cell and seed, what became of it, and its figures."""
+        """Return one row per run: its cell, seed, status and figures."""
         records = {run.key: run for run in self.comparison.runs}
         rows = []
         for variant in self.plan.variants:
@@ -87,10 +87,10 @@ class Sweep:
         return runs.group_by(axes, maintain_order=True).agg(finished, *spreads)
 
     def contrasts(self) -> pl.DataFrame:
-        """Return, along each axis, every value against the first, all else being equal.
+        """Return every value of each axis against the first, all else equal.
 
         `difference` is the mean of `first - value` of the test error over the seeds that both
-        have finished, in points: positive where the value is better. `p_sign` is that of the
+        finished, in points: positive where the value is better. `p_sign` is that of the
         sign test; `p_t` and `p_wilcoxon` are paired too and given from six seeds on. None of
         them is corrected for the number of comparisons.
         """
@@ -107,7 +107,7 @@ class Sweep:
             write_text(out / f"{name}.csv", getattr(self, name)().write_csv())
 
     def _place(self, variant: str) -> dict[str, Any]:
-        """Return the values of a cell by the names of their columns."""
+        """Return the values of a cell by column."""
         fields = self.plan.variants[variant]
         return {name: _cell(fields[field]) for name, field in self.axes.items()}
 
@@ -144,5 +144,5 @@ class Sweep:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value that can stand in a table."""
+    """Return a value that fits in a table."""
     return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,8 +1,8 @@
 """Gates: laws of the gate vector d, and the streams they draw from.
 
 A law knows its moments, the gates to evaluate the network at, and how to draw.
-A stream is a random generator that is a function of (seed, step, rank) and of
-nothing else: no module tosses its own coin, and nothing reads the global one.
+A stream is a random generator that depends only on (seed, step, rank): no module tosses
+its own coin, and nothing reads the global generator.
 """
 
 from ._bernoulli import Bernoulli

@@ -21,12 +21,12 @@ class Bernoulli(SurvivalLaw):
     | `"test"`  | 0 or 1          | p    | p(1-p)     | p            |
     | `"none"`  | 0 or 1          | p    | p(1-p)     | 1            |
 
-    A block with p_l = 0 never runs, in evaluation either (but for `"none"`, which
-    evaluates at 1 to the letter).
+    A block with p_l = 0 never runs, not even in evaluation (except under `"none"`, which
+    always evaluates at 1).
 
     Args:
         survival: P(block l runs), shape (L,), in [0, 1].
-        rescale: where the mean of the gate is put right.
+        rescale: where the mean of the gate is corrected, see `Rescale`.
 
     Raises:
         InvalidArgument: a probability outside [0, 1] or NaN, unknown `rescale`.
@@ -89,7 +89,7 @@ class Bernoulli(SurvivalLaw):
         size = count("batch_size", batch_size, least=0)
         offset = torch.rand(len(self), generator=generator, device="cpu")
         kept = torch.floor(self.survival * size + offset)
-        # Ranks of random numbers: a uniform permutation of the samples for each block.
+        # The ranks of random numbers are a uniform permutation of the samples of each block.
         order = torch.rand(len(self), size, generator=generator, device="cpu").argsort(dim=1)
         rank = order.argsort(dim=1)
         return self._scaled(rank < kept[:, None])

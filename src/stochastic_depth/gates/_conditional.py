@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 TOLERANCE = 1e-13
-"""To this accuracy the marginals are fitted."""
+"""How closely the marginals are fitted."""
 
 MAX_ITERATIONS = 100
 """Newton's method needs fewer than ten; the rest is for the line search."""
@@ -18,9 +18,9 @@ MAX_ITERATIONS = 100
 class ConditionalBernoulli:
     """m coins with probabilities q, conditioned on exactly `size` heads.
 
-    The law depends on the odds q/(1-q) up to one common factor. That factor is kept
-    where `sum q` is near `size`, so that conditioning is on a likely event and all
-    sums below run over numbers of ordinary magnitude: no logarithms are needed.
+    The law depends on the odds q/(1-q) up to one common factor. Keeping that factor where
+    `sum q` is near `size` conditions on a likely event, so that all sums below run over
+    numbers of ordinary magnitude and need no logarithms.
 
     Attributes:
         logits: log odds of the coins, float64, shape (m,).
@@ -37,7 +37,7 @@ class ConditionalBernoulli:
         Newton's method for `logit(marginals) = logit(p)`: in log odds it has the right
         scale for probabilities of any size. Steps are halved until the error falls.
         """
-        # Conditioning squares odds: from further out, marginals would round to 0 and 1.
+        # Conditioning squares odds: starting further out, marginals would round to 0 and 1.
         law = cls(p.logit().clamp(-15, 15), size)
         for _ in range(MAX_ITERATIONS):
             if (p - law.marginals).abs().max() <= TOLERANCE:
@@ -46,7 +46,7 @@ class ConditionalBernoulli:
             step = law._newton_step(error)
             while not (trial := cls(law.logits + scale * step, size))._falls_below(error, p):
                 scale /= 2
-                if scale < 1e-3:  # rounding, not direction, stands in the way
+                if scale < 1e-3:  # rounding, not the direction, is the obstacle
                     return law
             law = trial
         return law
@@ -92,6 +92,7 @@ class ConditionalBernoulli:
         Row i of `joint` is P(coin i heads, k heads among the coins before j), carried
         along j; it starts at j = i + 1 and meets `_after` at each later coin.
         """
+        # O(m^2 size) by one sweep; each pair on its own would be O(m^3 size).
         q = self.logits.sigmoid()
         both = self.marginals.diag()
         joint = q.new_zeros(len(q), self.size + 1)
@@ -107,7 +108,7 @@ class ConditionalBernoulli:
         """P(coin i is heads, given k heads among the coins i, i+1, ...)."""
         heads = self.logits.new_zeros(len(self.logits), self.size + 1)
         heads[:, 1:] = self.logits.sigmoid()[:, None] * self._after[1:, :-1]
-        # Where the condition is impossible the numerator is 0 as well.
+        # Where the condition is impossible the numerator is 0, too.
         return heads / self._after[:-1].clamp(min=torch.finfo(torch.float64).tiny)
 
     def probability(self, heads: Bool[Tensor, "m N"]) -> Float[Tensor, " N"]:
@@ -117,14 +118,14 @@ class ConditionalBernoulli:
         return torch.where(heads.sum(0) == self.size, independent, 0.0)
 
     def sample(self, batch_size: int, generator: Generator) -> Bool[Tensor, "m N"]:
-        """Draw exactly, coin by coin, given the heads that are left to place."""
+        """Draw exactly, coin by coin, given the number of heads still to place."""
         shape = (len(self.logits), batch_size)
         uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
         left = torch.full((batch_size,), self.size, device="cpu")
         heads = []
         for number, probability in zip(uniform, self._heads_given_left, strict=True):
             heads.append(number < probability[left])
-            left = left - heads[-1].long()  # not in place: `vmap` may draw many at once
+            left = left - heads[-1].long()  # not in place, for `vmap`
         return torch.stack(heads)
 
 

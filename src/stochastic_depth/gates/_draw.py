@@ -11,8 +11,8 @@ from ._bernoulli import Bernoulli
 from ._law import Law
 
 Per = Literal["batch", "sample", "subset"]
-"""What shares a draw: the whole batch, nothing (each sample its own), or nothing but
-with a fixed number of samples per block."""
+"""What shares a draw: `"batch"`, the whole batch; `"sample"`, nothing, since each sample has
+its own; `"subset"`, the same with a fixed number of samples per block."""
 
 
 def draw(law: Law, per: Per, batch_size: int | None, *, generator: Generator) -> Gates:

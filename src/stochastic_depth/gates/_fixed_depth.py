@@ -20,15 +20,15 @@ WHOLE = 1e-9
 class FixedDepth(SurvivalLaw):
     """Exactly the marginals p, and floor(sum p) or ceil(sum p) blocks in every draw.
 
-    Among all laws with these marginals and this depth it is the one of largest entropy:
-    independent coins conditioned on their sum, their odds fitted so that P(d_l != 0) =
-    p_l. Every step then takes the same time and memory (to one block). An expected
-    depth between k and k+1 is met by one coin more that belongs to no block.
+    It has the largest entropy of all laws with these marginals and this depth: independent
+    coins conditioned on their sum, with odds fitted so that P(d_l != 0) = p_l. Every step
+    then takes the same time and memory (to one block). If the expected depth lies between
+    k and k+1, one more coin, which belongs to no block, makes up the difference.
 
     Args:
         survival: P(block l runs), shape (L,), in [0, 1]; within 1e-9 of 0 or 1 it counts
             as 0 or 1.
-        rescale: where the mean of the gate is put right, see `Rescale`.
+        rescale: where the mean of the gate is corrected, see `Rescale`.
 
     Raises:
         InvalidArgument: a probability outside [0, 1] or NaN, unknown `rescale`.
@@ -57,7 +57,7 @@ class FixedDepth(SurvivalLaw):
 
     @cached_property
     def _coins(self) -> ConditionalBernoulli | None:
-        """One coin per random block, and the one that belongs to none."""
+        """One coin per random block, and the one that belongs to no block."""
         p = self.survival[self._random]
         depth = float(p.sum())
         if len(p) == 0:
@@ -85,7 +85,7 @@ class FixedDepth(SurvivalLaw):
             return certain
         heads = active[self._random]
         if len(self._coins.logits) > len(heads):
-            # The coin of no block makes up the number; where it cannot, the sum will not fit.
+            # The extra coin makes up the number; if it cannot, `probability` finds a wrong sum.
             heads = torch.cat([heads, heads.sum(0, keepdim=True) < self._coins.size])
         return certain * self._coins.probability(heads)
 

@@ -13,14 +13,14 @@ from .._checks import count, fail, one_of, probabilities, same_length
 from .._typing import Gates, Probabilities
 
 Rescale = Literal["train", "test", "none"]
-"""Where the mean of the gate is put right.
+"""Where the mean of the gate is corrected.
 
 `"train"`: d is 0 or 1/p, evaluated at 1 (inverted scaling: torchvision, timm).
 `"test"`: d is 0 or 1, evaluated at p (Huang et al. 2016).
-`"none"`: d is 0 or 1, evaluated at 1: the network is not evaluated at its mean.
+`"none"`: d is 0 or 1, evaluated at 1, so not at the mean.
 """
 
-STATE_REMEDY = "Set up the law that the state was saved under."
+STATE_REMEDY = "Use the law that the state was saved under."
 
 
 class Law(ABC):
@@ -72,35 +72,35 @@ class Law(ABC):
             generator: a CPU generator, such as `gates.stream(seed, step)`.
 
         Returns:
-            float32 tensor on the CPU, shape (L,) or (L, N). Drawn in float32 and to
-            be cast afterwards: comparisons in half precision are biased.
+            float32 tensor on the CPU, shape (L,) or (L, N). Cast it afterwards:
+            comparisons in half precision are biased.
 
         Raises:
             InvalidArgument: `batch_size` below 0.
         """
 
     def state(self) -> dict[str, Any]:
-        """Describe the law for a checkpoint, in strings and tensors alone.
+        """Describe the law for a checkpoint, in strings and tensors only.
 
         Returns:
-            `"kind"`, the name of the class, and what tells the law from others of its kind;
-            unless a class says otherwise, its survival probabilities and evaluation gates.
+            `"kind"`, the name of the class, and what distinguishes the law from others of its
+            kind; by default its survival probabilities and evaluation gates.
         """
         kind = type(self).__name__
         survival, evaluation = self.survival.clone(), self.evaluation.clone()
         return {"kind": kind, "survival": survival, "evaluation": evaluation}
 
     def with_state(self, state: Mapping[str, Any]) -> Self:
-        """Return the law of this kind that `state` describes; this one is left as it is.
+        """Return the law of this kind that `state` describes; this one does not change.
 
-        A law of a class of one's own is restored as it is: `state` must be what it says of
-        itself. Where such laws change during training, define `state` and `with_state`.
+        By default a subclass only accepts its own state, and returns itself. If its laws
+        change during training, define `state` and `with_state`.
 
         Args:
             state: from `state` of a law of the same kind and number of blocks.
 
         Raises:
-            InvalidArgument: the state of another law, or none.
+            InvalidArgument: not a state, or that of another law.
 
         Example:
             >>> import stochastic_depth as sd
@@ -117,7 +117,7 @@ class Law(ABC):
         return self
 
     def _require(self, state: Mapping[str, Any], names: Iterable[str]) -> None:
-        """Refuse the state of another kind of law, and what is none."""
+        """Refuse the state of another kind of law, and anything that is not a state."""
         kind = state.get("kind")
         if kind != type(self).__name__:
             raise fail("state", f"of a law {type(self).__name__}", f"kind {kind!r}", STATE_REMEDY)
@@ -131,7 +131,7 @@ class SurvivalLaw(Law):
 
     Args:
         survival: P(block l runs), shape (L,), in [0, 1].
-        rescale: where the mean is put right, see `Rescale`.
+        rescale: where the mean is corrected, see `Rescale`.
 
     Raises:
         InvalidArgument: a probability outside [0, 1] or NaN, unknown `rescale`.
@@ -157,8 +157,8 @@ class SurvivalLaw(Law):
     def with_state(self, state: Mapping[str, Any]) -> Self:
         """Return this law with the probabilities of `state`; see `Law.with_state`.
 
-        The rescaling must be the same: a network trained under one means another under
-        the other.
+        The rescaling must be the same: under another, the trained weights are another
+        network.
         """
         self._require(state, ("survival", "rescale"))
         if state["rescale"] != self.rescale:
@@ -178,7 +178,7 @@ class SurvivalLaw(Law):
 
     @property
     def mean(self) -> Float[Tensor, " L"]:
-        # Not p * (1/p), which is 1 to rounding only.
+        # Not p * (1/p), which is 1 only up to rounding.
         return (self.survival > 0).double() if self.rescale == "train" else self.survival.clone()
 
     @property

@@ -1,4 +1,4 @@
-"""Where the randomness of gates comes from."""
+"""The source of randomness of gates."""
 
 import hashlib
 
@@ -9,19 +9,19 @@ from .._checks import count
 
 
 def stream(seed: int, step: int, rank: int | None = None, *, purpose: str = "") -> Generator:
-    """Return the generator of one step: a function of its arguments and of nothing else.
+    """Return the generator of one step, which depends only on the arguments.
 
     The arguments are hashed, so that neighbouring seeds, steps and ranks give unrelated
-    streams. Asking again gives a generator in its initial state: a step can be replayed
-    at any time, and resuming at step t needs no state but t.
+    streams. Every call returns a generator in its initial state: a step can be replayed at
+    any time, and resuming at step t needs only t.
 
     Args:
         seed: the run's seed, at least 0.
         step: number of the training step, at least 0.
         rank: number of the process for gates that differ between processes; None for
             gates that all processes share.
-        purpose: what is drawn, if not gates: with the same seed the weights of a network,
-            say, and the gates of its first step have nothing in common.
+        purpose: what is drawn, if not gates: the weights of a network, say, are unrelated to
+            the gates of its first step, even with the same seed.
 
     Returns:
         A CPU generator.

@@ -2,9 +2,9 @@
 
 `model(x)` runs every block; `model(x, gates)` runs them under the given gates, shape
 (L,) or (L, N). Networks scaled by depth come in two forms: `ScaledResNet`, one to train,
-and `scaled_states`, many independent ones in one call; the law of their weights over depth
-is a process from `weights`. To train with gates that are drawn anew at each step, put
-`stochastic_depth.apply` on a model.
+and `scaled_states`, many independent ones in one call; a process from `weights` is the law
+of their weights over depth. To train with gates drawn anew at each step, use
+`stochastic_depth.apply`.
 """
 
 from . import weights

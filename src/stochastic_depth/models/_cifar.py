@@ -23,8 +23,8 @@ class CifarResNet(nn.Module):
 
     Stages have width, 2 width and 4 width channels; the first block of the second and
     third halves the resolution. Its shortcut has no parameters (option A: every second
-    pixel or their mean, and zeros for the new channels), so that it may be dropped as
-    well. L = (depth - 2)/2 blocks.
+    pixel or their mean, and zeros for the new channels), so that it may be dropped,
+    too. L = (depth - 2)/2 blocks.
 
     Args:
         depth: number of layers, 6n + 2: 20, 32, 44, 56, 110, 152, 1202, ...
@@ -154,9 +154,9 @@ def _block(
         nn.BatchNorm2d(after),
     )
     shortcut = PadShortcut(after - before, downsample) if transition else None
-    # Stem and blocks end in a ReLU and the shortcut keeps signs: the stream is
-    # non-negative, and the ReLU after a dropped branch changes nothing. What reads it, the
-    # next block or the pooling, leaves it as it is.
+    # Stem and blocks end in a ReLU and the shortcut keeps signs, so the stream is
+    # non-negative, and the ReLU after a dropped branch changes nothing. Its readers, the
+    # next block or the pooling, do not change it in place.
     return Residual(
         branch, shortcut=shortcut, activation=nn.ReLU(), scale=scale, activated=True, alias=True
     )

@@ -1,4 +1,4 @@
-"""Many independent scaled networks, run as one."""
+"""Many independent scaled networks, run in one call."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -27,8 +27,8 @@ def scaled_states(
 
         h_l = h_{l-1} + a d_l V_l act(h_{l-1})   or   h_{l-1} + a d_l V_l act(W_l h_{l-1})
 
-    Differentiable in `h`, the gates and held weights. Weights that are not held as one
-    tensor are asked for again in the backward pass instead of being kept for it.
+    Differentiable in `h`, the gates and stored weights. Streamed weights are drawn again in
+    the backward pass instead of being kept for it.
 
     Args:
         h: h_0, N samples for each network.

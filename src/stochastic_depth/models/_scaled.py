@@ -40,7 +40,7 @@ class ScaledResNet(nn.Module):
         outputs: length of the output.
         beta: exponent of the scaling, or a callable L -> a.
         branch: `"res-1"` or `"res-3"`.
-        init: weight process, or its written form, such as `"fractional(0.7)"`.
+        init: weight process, or its name, such as `"fractional(0.7)"`.
         bias: add a trainable bias to V and W.
         activation: applied entry by entry, not in place; None is ReLU, as in the paper.
 

@@ -1,4 +1,4 @@
-"""Reports: the record of runs as tables, charts and one page."""
+"""Reports: recorded runs as tables, charts and one page."""
 
 from ._diagnosis_page import print_diagnosis, write_diagnosis
 from ._figure import Figure

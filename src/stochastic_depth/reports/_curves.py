@@ -1,4 +1,4 @@
-"""What is drawn over epochs: errors and losses, time, gradient, and depth that moves."""
+"""Curves over epochs: errors and losses, time, gradient."""
 
 from collections.abc import Iterator
 
@@ -27,12 +27,12 @@ CURVES = {
     TEST_ERROR: (
         "Test error",
         "test error, %",
-        "Lower is better. What counts is the gap at the end, beside the width of the bands.",
+        "Lower is better. Compare the gap at the end with the width of the bands.",
     ),
     TRAIN_ERROR: (
         "Training error",
         "training error, %",
-        "Measured on each batch as it is trained on, so with blocks dropped. A curve that "
+        "Measured on each training batch, with blocks dropped. A curve that "
         "reaches zero has nothing left to learn from the training images.",
     ),
     VALIDATION_ERROR: (
@@ -50,7 +50,7 @@ CURVES = {
     TRAIN_LOSS: (
         "Training loss",
         "training loss, nats",
-        "Measured on each batch as it is trained on, so with blocks dropped.",
+        "Measured on each training batch, with blocks dropped.",
     ),
 }
 
@@ -62,7 +62,7 @@ HOW_DRAWN = (
 
 
 def curve_figures(comparison: Comparison) -> Iterator[Figure]:
-    """Yield the curves of every column that was measured."""
+    """Yield a curve for every measured column."""
     for column, (title, axis, sight) in CURVES.items():
         if over_seeds(comparison, column).is_empty():
             continue
@@ -87,7 +87,7 @@ def timing_figure(comparison: Comparison) -> Figure:
 
 
 def gradient_figures(comparison: Comparison) -> Iterator[Figure]:
-    """Yield the size of the gradient that reaches the first convolution, where it is recorded."""
+    """Yield the gradient that reaches the first convolution, if it is recorded."""
     column, axis = GRADIENT, "mean |gradient|, first convolution"
     if over_seeds(comparison, column).filter(pl.col("low") > 0).is_empty():
         return
@@ -116,13 +116,13 @@ def _ends(comparison: Comparison, column: str, axis: str) -> str:
 
 
 def _conditions(comparison: Comparison) -> str:
-    """Return how the runs shared the machine, which decides what a time means."""
+    """Return how the runs shared the machine, which tells what a time means."""
     hardware = comparison.runs[0].hardware
     threads = counted(int(hardware.get("threads") or 1), "thread")
     if comparison.plan is None:
         return f"Each run had {threads}."
     if comparison.plan.processes == 1:
-        return f"The variants of a seed ran one after the other, each with {threads}."
+        return f"The variants of a seed ran one after another, each with {threads}."
     together = counted(comparison.plan.processes, "run")
     return f"Up to {together} at a time, those of a seed next to each other; each had {threads}."
 
@@ -147,8 +147,8 @@ def curve_chart(
 
     Returns:
         The chart; each variant is a line (mean of its seeds) in a band (lowest to highest). A
-        linear axis is scaled to the last three quarters of training, which would otherwise be
-        flat beside the first steps.
+        linear axis fits the last three quarters of training, which the first steps would
+        otherwise flatten.
     """
     table = over_seeds(comparison, column)
     epochs = max(run.config.get("epochs", run.epochs_done) for run in comparison.runs)
@@ -164,7 +164,7 @@ def curve_chart(
     band = base.mark_area(opacity=0.18, clip=True).encode(
         y=alt.Y("low:Q", title=title, scale=scale, axis=axis), y2="high:Q", color=colour(comparison)
     )
-    alone = table["epoch"].n_unique() == 1  # one epoch makes no line
+    alone = table["epoch"].n_unique() == 1  # one epoch draws no line
     line = base.mark_line(clip=True, point=alone).encode(
         y="mean:Q", color=colour(comparison), strokeDash=dash(comparison)
     )
@@ -174,7 +174,7 @@ def curve_chart(
 def settled(table: pl.DataFrame, *, zero: bool) -> list[float]:
     """Return the range of the bands over the last three quarters of training, with a margin.
 
-    From zero, a single epoch far above all others (a machine that slept) is cut off.
+    If it starts at zero, a single epoch far above the others (a machine that slept) is cut off.
     """
     epochs = table["epoch"].to_numpy()
     tail = epochs > epochs.max(initial=0) / 4
@@ -225,7 +225,7 @@ def best_epochs(comparison: Comparison) -> alt.Chart:
 def over_seeds(comparison: Comparison, column: str) -> pl.DataFrame:
     """Return mean, lowest and highest value of `column` per variant and epoch.
 
-    Runs that still train or failed count as far as they came.
+    Unfinished and failed runs count up to their last epoch.
     """
     tables = [
         run.metrics.select("epoch", value=column, variant=pl.lit(run.variant))
@@ -267,8 +267,8 @@ def _hover(comparison: Comparison, column: str, base: alt.Chart) -> list[alt.Cha
 def timing_chart(comparison: Comparison) -> alt.LayerChart:
     """Draw the seconds of each epoch, with the ideal of each variant as a dotted rule.
 
-    The ideal is the median epoch of the baseline times the live share of the cost: the time that
-    would be left if a dropped block cost nothing at all and nothing else had a cost.
+    The ideal is the median epoch of the baseline times the live share of the cost: the time if
+    dropped blocks, and everything outside a block, cost nothing.
     """
     ideal = (
         alt.Chart(ideals(comparison))

@@ -1,4 +1,4 @@
-"""The figures of a diagnosis: what each block does, what the noise is like, how gradients grow."""
+"""The figures of a diagnosis: what each block does, the noise, the growth of gradients."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ from ._theme import DASHES
 
 
 def diagnosis_figures(found: RunDiagnosis) -> Iterator[Figure]:
-    """Yield the figures; those of noise where there is some."""
+    """Yield the figures; those of noise only if there is some."""
     source = source_in_words(found)
     costs = found.theory.cost
     most = f"block {int(costs.argmax())} adds {float(costs.max()):.4g}"
@@ -92,7 +92,7 @@ PREDICTED, MEASURED = "predicted", "measured"
 
 
 def costs_chart(found: RunDiagnosis) -> alt.LayerChart:
-    """Draw what leaving out each block adds to the loss, and its first-order estimate."""
+    """Draw what leaving out each block adds to the loss, exactly and to first order."""
     table = _blocks(found).with_columns(
         first_order=pl.Series((-found.theory.sensitivities).tolist())
     )
@@ -233,7 +233,7 @@ def _bars(table: pl.DataFrame, column: str, title: str) -> alt.Chart:
 
 
 def _kinds(shown: list[str] | None = None) -> alt.Color:
-    """Return the colour of what is predicted (grey) and of what is measured."""
+    """Return the colours of predictions (grey) and measurements."""
     scale = alt.Scale(domain=[PREDICTED, MEASURED])
     legend = None
     if shown is None or len(shown) > 1:

@@ -1,4 +1,4 @@
-"""One page for the diagnosis of a run, and the same on the terminal."""
+"""The diagnosis of a run as a page, and on the terminal."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def write_diagnosis(found: RunDiagnosis, path: str | Path, command: str = "") ->
     Args:
         found: The diagnosis.
         path: Of the HTML file; an earlier one is replaced whole.
-        command: That made it.
+        command: The command line that made it.
 
     Returns:
         The path.

@@ -54,8 +54,7 @@ def _loss(found: RunDiagnosis) -> str:
     value, error = theory.expected_loss
     return (
         f"{said}; under random gates it is {value:.4f} ± {error:.4f} on average "
-        f"({counted(found.masks, 'mask')}), {theory.second_order:.4f} by the expansion to "
-        "second order."
+        f"({counted(found.masks, 'mask')}), {theory.second_order:.4f} to second order."
     )
 
 

@@ -1,4 +1,4 @@
-"""A chart with its words, and the forms it leaves the house in."""
+"""A chart with its title, caption and description, and its output formats."""
 
 import re
 from dataclasses import dataclass
@@ -10,17 +10,33 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from ._theme import LIGHT, PAGE_COLOURS, configuration
+from ._theme import DARK, LIGHT, PAGE_COLOURS, configuration
 
 STILL_WIDTH, HEIGHT = 560, 260
 
-# What shows itself only to the pointer has no place in a still drawing.
+# Marks that only the pointer makes visible do not belong in a still drawing.
 UNSEEN = re.compile(r'<(line|path) [^>]*opacity="0"[^>]*/?>(</\1>)?')
+
+# Characters of a caption that fit beside each other in the widest of the usual fonts.
+CAPTION_WIDTH = 85
+
+
+def _dark_form() -> str:
+    """Return a style that redraws an SVG in dark colours where the reader's system is dark.
+
+    The attributes keep the light values: programs that know no media queries draw those.
+    """
+    rules = (
+        f'[{attribute}="{LIGHT[name]}"]{{{attribute}:{DARK[name]}}}'
+        for name in LIGHT
+        for attribute in ("fill", "stroke")
+    )
+    return f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart, its title, what to see in it, and its description for those who do not see it.
+    """A chart, its title, what to see in it, and its description for those who cannot see it.
 
     Args:
         name: Name of its files and its anchor on the page.
@@ -46,22 +62,23 @@ class Figure:
         return UNSEEN.sub("", vl_convert.vegalite_to_svg(self.specification(STILL_WIDTH)))
 
     def svg(self) -> str:
-        """Return a drawing that stands alone: title, caption, white ground."""
-        return vl_convert.vegalite_to_svg(self._alone())
+        """Return a drawing that stands alone: title, caption, a ground, light and dark."""
+        head, end, body = vl_convert.vegalite_to_svg(self._alone()).partition(">")
+        return f"{head}{end}{_dark_form()}{body}"
 
     def png(self) -> bytes:
         """Return the pixels of `svg`, at twice its size."""
         return vl_convert.vegalite_to_png(self._alone(), scale=2)
 
     def html(self) -> str:
-        """Return `svg` as a page of its own that answers the pointer and needs no network."""
+        """Return the drawing as an interactive page of its own that needs no network."""
         return vl_convert.vegalite_to_html(self._alone(), bundle=True)
 
     def save(self, directory: str | Path) -> list[Path]:
         """Write `NAME.svg` and `NAME.png`; no browser is needed.
 
         Args:
-            directory: Made if it is not there.
+            directory: Created if missing.
 
         Returns:
             The two files.
@@ -75,7 +92,7 @@ class Figure:
 
     def _alone(self) -> dict[str, Any]:
         size = {"width": STILL_WIDTH, "height": HEIGHT, "padding": 16}
-        title = {"text": self.title, "subtitle": wrap(self.caption, 100)}
+        title = {"text": self.title, "subtitle": wrap(self.caption, CAPTION_WIDTH)}
         ground = {"background": LIGHT["--ground"], "config": configuration(LIGHT)}
         return self._drawn | size | {"title": title} | ground
 

@@ -19,7 +19,7 @@ from ._words import counted, listing
 
 
 def depth_figures(comparison: Comparison) -> list[Figure]:
-    """Return passes, rasters, depths, schedule, curriculum; nothing where all blocks always ran."""
+    """Return passes, rasters, depths, schedule, curriculum; nothing if all blocks always ran."""
     random = _random_runs(comparison)
     if not random:
         return []
@@ -62,7 +62,7 @@ def _depth_figure(comparison: Comparison, random: dict[str, list[RunRecord]]) ->
 def _survival_figure(comparison: Comparison) -> Figure:
     caption = (
         "Probability that a block runs in a step, from the input (left) to the output. Lines: "
-        "wanted; points: share of steps in which it ran, first seed. Squares never drop."
+        "schedule; points: share of steps in which it ran, first seed. Squares never drop."
     )
     ends = []
     for variant, run in first_runs(comparison).items():
@@ -73,13 +73,13 @@ def _survival_figure(comparison: Comparison) -> Figure:
 
 
 def _curriculum_figures(comparison: Comparison) -> Iterator[Figure]:
-    """Yield the depth over training, where some probabilities move."""
+    """Yield the depth over training, if some probabilities move."""
     moving = [run for run in comparison.runs if probabilities_move(run) and run.epochs_done]
     if not moving:
         return
     caption = (
-        "How many blocks run in a step, epoch by epoch, mean over the seeds. Lines: as the "
-        "probabilities of the steps say; points: as they ran."
+        "How many blocks run in a step, epoch by epoch, mean over the seeds. Lines: expected "
+        "from the probabilities of the steps; points: as they ran."
     )
     ends = {run.variant: run.metrics[EXPECTED_DEPTH].to_list() for run in moving}
     moves = [f"{variant} from {d[0]:.3g} to {d[-1]:.3g}" for variant, d in ends.items()]
@@ -89,7 +89,7 @@ def _curriculum_figures(comparison: Comparison) -> Iterator[Figure]:
 
 
 def moving_depth_chart(comparison: Comparison) -> alt.LayerChart:
-    """Draw the expected depth of every epoch, and the depth that its steps had.
+    """Draw the expected depth of every epoch, and that of its steps.
 
     Args:
         comparison: The runs.
@@ -134,7 +134,7 @@ def depth_chart(
         axis=alt.Axis(format="d", tickMinStep=1),
         scale=alt.Scale(domain=[first, last], nice=False, zero=False),
     )
-    # Of all variants, also of those that are hidden: the axis stands still.
+    # Of all variants, even hidden ones, so that the axis does not move.
     top = max([*bars["share"], *points["share"]])
     y = alt.Y("share:Q", title="share of steps, %", scale=alt.Scale(domain=[0, top]))
     key = alt.Legend(symbolType="square", symbolOpacity=1, values=list(realised))
@@ -172,7 +172,7 @@ def _shares(realised: Mapping[str, np.ndarray]) -> pl.DataFrame:
 
 
 def _probabilities(exact: Mapping[str, np.ndarray]) -> pl.DataFrame:
-    """Return the depths that are not all but impossible."""
+    """Return the depths of non-negligible probability."""
     rows = [
         (variant, float(depth), round(100 * float(probability), 4))
         for variant, law in exact.items()
@@ -191,14 +191,14 @@ def exact_depth_law(run: RunRecord) -> np.ndarray | None:
     """Return P(depth = k) for k = 0..L under the law of the gates of `run`.
 
     Independent gates give the Poisson-binomial law; a fixed depth gives floor(sum p) or
-    ceil(sum p) blocks. With one draw per sample, or with probabilities that move during
-    training, a step has no such law.
+    ceil(sum p) blocks. With one draw per sample, or probabilities that move during training,
+    there is no such law.
 
     Args:
         run: A record with blocks.
 
     Returns:
-        Probabilities (L + 1,), or `None` where there is no law of one step.
+        Probabilities (L + 1,), or `None` if there is no law.
     """
     depth = run.config.get("depth", {})
     if depth.get("per", "batch") != "batch" or probabilities_move(run):
@@ -209,7 +209,7 @@ def exact_depth_law(run: RunRecord) -> np.ndarray | None:
 
 
 def probabilities_move(run: RunRecord) -> bool:
-    """Return whether survival probabilities change in the course of training."""
+    """Return whether survival probabilities change during training."""
     depth = run.config.get("depth", {})
     return depth.get("curriculum", "constant") != "constant" or depth.get("interval") is not None
 
@@ -227,7 +227,7 @@ def survival_chart(comparison: Comparison) -> alt.LayerChart:
     """Draw the survival probability of every block, and the share of steps in which it ran.
 
     Returns:
-        The chart: lines wanted, open points realised, squares blocks that never drop.
+        The chart: lines for the schedule, open points realised, squares for blocks that never drop.
     """
     base = alt.Chart(_rows(comparison)).transform_filter(only_shown())
     num_blocks = max(run.num_blocks for run in comparison.runs)

@@ -1,4 +1,4 @@
-"""One page for a comparison: a single file that opens without any network."""
+"""The page of a comparison: a single file that opens without a network."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ def write_whole(text: str, path: Path) -> Path:
 
 
 def furniture(pictures: Sequence[Figure]) -> dict[str, Any]:
-    """Return what every page needs besides its words: style, scripts and drawings."""
+    """Return the style, scripts and drawings of a page."""
     return {
         "style": TEMPLATES.get_template("page.css").render(colours=_colours()),
         "script": TEMPLATES.get_template("page.js").render(),
@@ -64,13 +64,13 @@ def furniture(pictures: Sequence[Figure]) -> dict[str, Any]:
 
 
 def figures(comparison: Comparison) -> list[Figure]:
-    """Return the figures of everything that was recorded, in the order in which they are read.
+    """Return the figures of everything recorded, in reading order.
 
     Args:
         comparison: Runs with at least one finished epoch among them.
 
     Returns:
-        The figures; one that would be empty is left out.
+        The figures, without those that would be empty.
     """
     if all(run.metrics.is_empty() for run in comparison.runs):
         return []
@@ -146,13 +146,13 @@ def _configurations(comparison: Comparison) -> dict[str, str]:
 
 
 def _specifications(pictures: Sequence[Figure]) -> str:
-    """Return the specifications as JSON that cannot end the script element it stands in."""
+    """Return the specifications as JSON that cannot close the script element around it."""
     table = {figure.name: figure.specification() for figure in pictures}
     return json.dumps(table, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _colours() -> str:
-    """Return the colours as CSS variables: light, and dark on screens that ask for it."""
+    """Return the colours as CSS variables: light, and dark for dark systems."""
     light, dark = (" ".join(f"{k}: {v};" for k, v in table.items()) for table in (LIGHT, DARK))
     preferred = "@media screen and (prefers-color-scheme: dark)"
     return f":root {{ {light} }}\n{preferred} {{ :root {{ {dark} }} }}"

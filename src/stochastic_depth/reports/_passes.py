@@ -14,7 +14,7 @@ from ._words import counted, listing
 
 
 def passes_figures(comparison: Comparison, run: RunRecord) -> Iterator[Figure]:
-    """Yield the picture of two steps; none where samples of a step differ in their blocks."""
+    """Yield the picture of two steps; nothing if the samples of a step run different blocks."""
     gates = np.asarray(run.gates)
     steps = two_steps(gates, run.seed)
     if not steps or not np.isin(gates, (0, 1)).all():
@@ -40,7 +40,7 @@ def _numbers(blocks: np.ndarray) -> str:
 
 
 def two_steps(gates: np.ndarray, seed: int) -> list[int]:
-    """Return two random steps that skip different blocks, in order; fewer if there are none.
+    """Return two random steps that skip different blocks, in order; fewer if there are not two.
 
     Args:
         gates: Realised gates (steps, L).
@@ -80,7 +80,7 @@ ABOVE = -40  # pixels from the middle of a box to above it
 
 
 def passes_chart(comparison: Comparison, run: RunRecord, steps: list[int]) -> alt.LayerChart:
-    """Draw which blocks ran in some steps: boxes on the line that is the shortcut.
+    """Draw which blocks ran in some steps: boxes on a line, the shortcut.
 
     Args:
         comparison: The runs, for the colour of the variant.
@@ -98,7 +98,7 @@ def passes_chart(comparison: Comparison, run: RunRecord, steps: list[int]) -> al
         title="training step: blocks that ran",
         sort=None,
         scale=alt.Scale(paddingInner=0.4, paddingOuter=0.25),
-        # Browsers differ in their fonts: room for the widest of them.
+        # Browsers differ in their fonts: leave room for the widest.
         axis=alt.Axis(grid=False, labelLimit=0, minExtent=WIDEST * max(map(len, table["pass"]))),
     )
     x = alt.X(
@@ -164,8 +164,8 @@ def _boxes(run: RunRecord, steps: list[int]) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-# So many columns that the picture is dense, so few that each is seen on a telephone; fewer for
-# a network so deep that the page would grow heavy.
+# Enough columns for a dense picture, few enough to see each on a phone; fewer for very deep
+# networks, which would make the page heavy.
 COLUMNS, FEWEST_COLUMNS, CELLS = 120, 30, 8000
 
 
@@ -213,13 +213,13 @@ def raster_chart(comparison: Comparison, variant: str, gates: np.ndarray) -> alt
 
 
 def drawn_steps(num_steps: int, num_blocks: int) -> np.ndarray:
-    """Return the steps that are drawn: all of a short run, else some at even distances."""
+    """Return the steps to draw: all of a short run, else evenly spaced ones."""
     columns = max(FEWEST_COLUMNS, min(COLUMNS, CELLS // num_blocks))
     return np.unique(np.linspace(0, num_steps - 1, min(columns, num_steps)).round().astype(int))
 
 
 def _live_stretches(gates: np.ndarray, steps: np.ndarray, width: float) -> pl.DataFrame:
-    """Return one row per stretch of neighbouring blocks that are equally live in a step."""
+    """Return one row per stretch of adjacent blocks with the same share in a step."""
     rows = []
     for column, step in enumerate(steps):
         shares = gates[step].astype(float)

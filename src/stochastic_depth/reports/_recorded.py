@@ -1,4 +1,4 @@
-"""What reports read of a run: measures and columns, all named here and nowhere else in them."""
+"""The measures and columns that reports read from a run; they are named only here."""
 
 from ..experiments import (
     EPOCH_SECONDS,
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def first_runs(comparison: Comparison) -> dict[str, RunRecord]:
-    """Return the first run of each variant, which stands for the others."""
+    """Return the first run of each variant, which represents the others."""
     firsts: dict[str, RunRecord] = {}
     for run in comparison.runs:
         firsts.setdefault(run.variant, run)

@@ -11,7 +11,7 @@ from ._page import TEMPLATES, furniture
 from ._text_tables import Table, facts_table
 from ._words import NOTHING, counted, listing
 
-# As they are told: the good news first, what is open last.
+# In the order of the sentence: the good news first, what is open last.
 VERDICTS = ("held", "not held", "cannot tell", "not measured")
 WORDS = {"not held": "did not hold", "cannot tell": "cannot be told from this measurement"}
 
@@ -46,7 +46,7 @@ def result_page(record: Mapping[str, Any], title: str, figure: Figure) -> str:
 
 
 def claims_headline(record: Mapping[str, Any]) -> str:
-    """Return how many claims came to which verdict.
+    """Return how many claims have each verdict.
 
     Example:
         >>> claims_headline({"claims": [{"verdict": "held"}, {"verdict": "not held"}]})
@@ -78,7 +78,7 @@ def claims_table(record: Mapping[str, Any]) -> Table:
 
 
 def _sentences(record: Mapping[str, Any]) -> list[str]:
-    """Return what did not hold, in words, and what it took."""
+    """Return what did not hold, in words, and how long it took."""
     failed = [claim for claim in record["claims"] if claim["verdict"] == "not held"]
     words = [
         f"{claim['name']}: stated {claim['relation']} {claim['expected']:.4g}, measured "
@@ -95,7 +95,7 @@ def _number(value: float | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value in the types that YAML knows."""
+    """Return the value in YAML's own types."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, frozenset, set)):

@@ -1,4 +1,4 @@
-"""What a comparison shows, in sentences: who won, by how much, how sure, at what cost."""
+"""The conclusions of a comparison: who won, by how much, how surely, at what cost."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from ._recorded import EPOCH_SECONDS, LIVE_COST, LIVE_SHARE, TRAIN_ERROR_FINAL, 
 from ._words import counted, listing, signed
 
 SIGNIFICANT = 0.05
-FASTER_THAN_POSSIBLE = 0.05  # below the live share, where noise of a quiet machine ends
+FASTER_THAN_POSSIBLE = 0.05  # how far below the live share the noise of a quiet machine reaches
 FEW = f"a p value is given from {LEAST_SEEDS_FOR_P} seeds on."
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What may be said of one variant against the baseline.
+    """The conclusion about one variant against the baseline.
 
     Args:
         variant: The variant.
         headline: Who made fewer test errors, in one sentence.
         certainty: How sure that is, and why.
-        effect: What became of the training error.
+        effect: What happened to the training error.
         time: What the variant cost.
     """
 
@@ -31,7 +31,7 @@ class Conclusion:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All there is to say, in the order in which it is read."""
+        """All sentences, in reading order."""
         return tuple(filter(None, (self.headline, self.certainty, self.effect, self.time)))
 
 
@@ -79,7 +79,7 @@ def _headline(baseline: str, variant: str, difference: PairedDifference) -> str:
 
 
 def is_clear(difference: PairedDifference) -> bool:
-    """Return whether a winner may be named: by p where n allows one, else by every seed.
+    """Return whether one variant clearly wins: by p if n allows one, else in every seed.
 
     Args:
         difference: Of two variants.
@@ -98,8 +98,8 @@ def _certainty(difference: PairedDifference, comparisons: int) -> str:
     if difference.p_wilcoxon is not None:
         more = f", not corrected for {comparisons} comparisons" if comparisons > 1 else ""
         return (
-            f"Paired over {difference.n} seeds, two-sided{more}: p = {listing(known)}. It speaks "
-            "of other seeds, not of other data."
+            f"Paired over {difference.n} seeds, two-sided{more}: p = {listing(known)}. It holds "
+            "for other seeds, not for other data."
         )
     if difference.n == 1:
         return f"One seed cannot show how much of the difference is chance; {FEW}"
@@ -107,8 +107,8 @@ def _certainty(difference: PairedDifference, comparisons: int) -> str:
     if not is_clear(difference):
         return f"The difference is within the spread of {seeds}; {FEW}"
     return (
-        f"{seeds.capitalize()} cannot prove a difference: if each seed were the toss of a coin, so "
-        f"one-sided a result would come up in {100 * difference.p_by_luck:.0f} % of cases; {FEW}"
+        f"{seeds.capitalize()} cannot prove a difference: if each seed were a coin toss, a result "
+        f"this one-sided would come up in {100 * difference.p_by_luck:.0f} % of cases; {FEW}"
     )
 
 

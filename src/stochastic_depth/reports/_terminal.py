@@ -1,4 +1,4 @@
-"""A comparison, or a sweep, on the terminal; plain text where the output is not one."""
+"""A comparison or a sweep on the terminal; plain text if the output is not a terminal."""
 
 from rich import box
 from rich.console import Console, JustifyMethod

@@ -1,4 +1,4 @@
-"""The tables of a comparison, as text: the terminal and the page print the same."""
+"""The tables of a comparison as text, for the terminal and the page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Table:
 
 
 def seeds_table(comparison: Comparison) -> Table:
-    """Return the test error of every seed, and how far each variant is below the baseline."""
+    """Return the test error of every seed, and each variant's gain over the baseline."""
     measure, others = comparison.test_error, comparison.variants[1:]
     differences = [comparison.difference(variant, measure) for variant in others]
     spreads = [comparison.spread(variant, measure) for variant in comparison.variants]
@@ -75,7 +75,7 @@ def measures_table(comparison: Comparison) -> Table:
 
 
 def runs_table(comparison: Comparison) -> Table:
-    """Return every run with its state, also those that failed or still train."""
+    """Return every run with its status, including failed and unfinished ones."""
     measure = comparison.test_error
     columns = ("run", "state", "epochs", measure.title, SECONDS.title, "directory")
     recorded = {run.key: run for run in comparison.runs}
@@ -96,7 +96,7 @@ def differences_table(comparison: Comparison) -> Table:
 
 
 def machine_table(comparison: Comparison) -> Table:
-    """Return versions and hardware; several values stand where runs differ."""
+    """Return versions and hardware; several values if runs differ."""
     rows: dict[str, list[str]] = {}
     for run in comparison.runs:
         for name, value in {**run.hardware, **run.versions}.items():
@@ -106,7 +106,7 @@ def machine_table(comparison: Comparison) -> Table:
 
 
 def facts_table(facts: Mapping[str, object]) -> Table:
-    """Return what is known of machine and software."""
+    """Return the facts about machine and software."""
     rows = tuple((name, str(value)) for name, value in facts.items() if value is not None)
     return Table("Hardware and versions", ("", ""), rows, numeric=False)
 

@@ -1,7 +1,8 @@
-"""The look of every chart: palette and configuration, and how variants are told apart.
+"""The look of every chart: palette, configuration, and the colour and dash of a variant.
 
 On the page a colour is a CSS variable, so that one drawing is light, dark or printed as
-the reader's system asks. In a file of its own it is the light value of that variable.
+the reader's system asks. In a file of its own it is the light value of that variable,
+which a style replaces on dark systems.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import altair as alt
 
 from ..experiments import Comparison
 
-# Okabe & Ito 2008, "Color universal design": told apart under every common form of colour
+# Okabe & Ito 2008, "Color universal design": distinguishable with every common form of colour
 # blindness. The baseline is grey, so that colour always means "not the baseline".
 LIGHT = {
     "--ink": "#1f2328",
@@ -49,7 +50,7 @@ def configuration(colours: Mapping[str, str]) -> dict[str, Any]:
     ink, muted = colours["--ink"], colours["--muted"]
     return {
         "background": None,
-        "aria": False,  # the figure has a description; a label on every mark is noise
+        "aria": False,  # the figure has a description; labels on every mark would be noise
         "font": FONT,
         "view": {"stroke": None},
         "range": {"category": [colours[name] for name in SERIES]},
@@ -92,7 +93,7 @@ def _axes(colours: Mapping[str, str]) -> dict[str, Any]:
         "domainColor": line,
         "tickColor": line,
     }
-    # A title above the axis is read without turning the head.
+    # A title above the axis can be read without turning the head.
     above = {
         "titleAngle": 0,
         "titleAlign": "left",
@@ -116,7 +117,7 @@ KEY = alt.Legend(symbolType="stroke", symbolOpacity=1)
 
 
 def layered(comparison: Comparison, *layers: alt.Chart) -> alt.LayerChart:
-    """Return the layers as one chart that knows which variants to draw."""
+    """Return the layers as one chart with the parameter of the shown variants."""
     return alt.LayerChart(layer=list(layers)).add_params(shown(comparison))
 
 

@@ -1,4 +1,4 @@
-"""Variants beside each other: seed by seed, at what they cost, and every pair of them."""
+"""Variants compared: seed by seed, by cost, and pair by pair."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from ._theme import colour, layered, only_shown
 from ._words import counted, listing, provenance, signed
 
 FEWEST, MOST = 3, 24
-WRITTEN = 7  # variants; from more, the fields of the matrix are too small to write in
+WRITTEN = 7  # variants; with more, the fields of the matrix are too small for text
 
 
 def variant_figures(comparison: Comparison) -> Iterator[Figure]:
@@ -30,7 +30,7 @@ def variant_figures(comparison: Comparison) -> Iterator[Figure]:
 
 
 def _seeds_figure(comparison: Comparison) -> Figure:
-    """Return the deciding picture: the test error of every run, seed by seed."""
+    """Return the main picture: the test error of every run, seed by seed."""
     measure = comparison.test_error
     spreads = {v: comparison.spread(v, measure) for v in comparison.variants}
     means = [f"{variant} {spread}" for variant, spread in spreads.items() if spread]
@@ -80,7 +80,7 @@ def _budget_figure(comparison: Comparison, table: pl.DataFrame) -> Figure:
     rows = table.sort("share").iter_rows(named=True)
     words = [f"{row['variant']} {row['error']:.2f} at {row['share']:.2f}" for row in rows]
     caption = (
-        "What each variant costs, and what it errs: lower left is better. Points: means; bars: "
+        "What each variant costs, and its error: lower left is better. Points: means; bars: "
         f"one standard deviation over seeds to either side. {provenance(comparison)}"
     )
     description = f"Points, {comparison.test_error.title} by share of the blocks: {listing(words)}."
@@ -197,7 +197,7 @@ def pairs_chart(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
 
 
 def pairwise(comparison: Comparison) -> pl.DataFrame:
-    """Return variant − against in test error for every ordered pair with a common seed."""
+    """Return variant − against in test error for all ordered pairs with a common seed."""
     rows = []
     for variant in comparison.variants:
         for against in comparison.variants:

@@ -1,4 +1,4 @@
-"""Small phrases that tables, captions and summaries share."""
+"""Phrases that tables, captions and summaries share."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def signed(spread: Spread) -> str:
 
 
 def provenance(comparison: Comparison) -> str:
-    """Return data set and sizes: where the figures of a caption come from."""
+    """Return the data set and its sizes, for captions."""
     data = comparison.runs[0].data
     sizes = f"{data['train']:,} training and {data['test']:,} test images"
     return f"{data['name']}, {sizes}, {counted(len(comparison.seeds), 'seed')}."

@@ -1,4 +1,4 @@
-"""Schedules that are a formula in the depth of the block."""
+"""Schedules given by a formula in the depth of the block."""
 
 import math
 from dataclasses import dataclass
@@ -97,8 +97,8 @@ class Linear(Schedule):
 class Power(Schedule):
     """Survival falls as a power of depth: `p_l = 1 - (l/L)^exponent (1 - last)`.
 
-    Exponent 1 is `linear`; above 1 the early blocks are spared longer, below 1
-    the drop comes early.
+    Exponent 1 is `linear`; above 1 the early blocks are spared longer, below 1 survival
+    falls early.
 
     Args:
         last: survival probability of the last block, in [0, 1].

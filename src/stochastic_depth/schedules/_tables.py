@@ -1,4 +1,4 @@
-"""Schedules that are given by a table rather than by a formula."""
+"""Schedules given by a table instead of a formula."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

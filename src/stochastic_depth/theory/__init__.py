@@ -17,10 +17,10 @@ a F_l; their quantities are ours times a power of sqrt(L):
 | `discrepancies` zeta_l | zeta_l = sqrt(L) x ours    | d y_out / d d_l                     |
 | `regularizer` g_l   | g_l = L x ours                | zeta_l^T H zeta_l, mean over samples|
 
-`at` is the gate vector at which derivatives are taken, shape (L,); all ones by default
-for an f that tells its number of blocks, as a module with `blocks` does. Networks are
-analysed in evaluation mode: with batch statistics a sample's output would depend on the
-others. `loss(outputs, y)` is a scalar, the mean over samples.
+`at` is the gate vector at which derivatives are taken, shape (L,); the default is all ones
+if f has `blocks`, which tell their number. Networks are analysed in evaluation mode: with
+batch statistics a sample's output would depend on the others. `loss(outputs, y)` is a
+scalar, the mean over samples.
 """
 
 from ._diagnose import Diagnosis, OutputNoise, diagnose

@@ -1,4 +1,4 @@
-"""All that the theory says of one network and one law of its gates, measured at once."""
+"""Everything the theory says about one network and one law of its gates."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ._regularizer import regularizer
 
 @dataclass(frozen=True, eq=False)
 class OutputNoise:
-    """The noise of random gates on the outputs, for each sample and output that it reaches.
+    """Noise of random gates, for each sample and output that it reaches.
 
     Attributes:
         measured: standard deviation over masks.
@@ -45,7 +45,7 @@ class Diagnosis:
         expected_loss: mean over masks.
         second_order: of the expected loss, see `expected_loss`.
         sensitivities: S_l, shape (L,).
-        cost: what leaving out block l adds to the loss, exactly, shape (L,).
+        cost: exactly what leaving out block l adds to the loss, shape (L,).
         discrepancy: root mean square over samples of the length of zeta_l, shape (L,).
         regularizer: g_l, shape (L,).
         noise: on the outputs; None if no gate is random.
@@ -63,7 +63,7 @@ class Diagnosis:
 
     @property
     def ranking(self) -> Int[Tensor, " L"]:
-        """Blocks by what leaving them out costs, most expensive first."""
+        """Blocks by the cost of leaving them out, most expensive first."""
         return self.cost.argsort(descending=True)
 
 
@@ -83,14 +83,14 @@ def diagnose(
         f: f(x, gates), in evaluation mode.
         x: input, N samples.
         y: targets.
-        loss: scalar mean over samples, of operations that `torch.func` knows.
+        loss: scalar mean over samples, of operations that `torch.func` supports.
         law: of the gates.
-        masks: gate vectors to draw, at least 20.
+        masks: number of gate vectors to draw, at least 20.
         generator: a CPU generator; one seeded with 0 by default.
 
     Raises:
         InvalidArgument: too few masks, a law of another length.
-        Unsupported: batch statistics or chance in f, a loss without Hessian.
+        Unsupported: batch statistics or randomness in f, a loss without Hessian.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -149,7 +149,7 @@ def _noise(
 ) -> OutputNoise:
     random = (law.variance > 0).to(zeta.device)
     columns = outputs.flatten(1)
-    # Of an output that no random gate moves there is nothing to test.
+    # An output that no random gate moves cannot be tested.
     reached = (zeta[random] != 0).any(0).flatten() & (columns.std(0) > 0)
     moved = zeta[random].flatten(1)[:, reached]
     return OutputNoise(

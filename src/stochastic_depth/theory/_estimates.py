@@ -11,14 +11,14 @@ from .._checks import fail, finite, same_length
 
 
 class Estimate(NamedTuple):
-    """A number and its standard error, 0 for one that is computed and not sampled."""
+    """A number and its standard error, which is 0 if it was computed instead of sampled."""
 
     value: float
     standard_error: float
 
 
 NORMAL_95 = 1.959963984540054
-"""Half width of the central 95 % of a standard normal law."""
+"""Half width of the central 95 % of a standard normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def fit_slope(x: Sequence[float], y: Sequence[float], errors: Sequence[float]) -
     Args:
         x: at least two different places.
         y: a measurement at each.
-        errors: their standard errors; the measurements are taken to be independent.
+        errors: their standard errors; measurements are assumed to be independent.
 
     Raises:
         InvalidArgument: lengths differ, fewer than two places, values not finite.

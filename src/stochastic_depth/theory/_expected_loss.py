@@ -19,7 +19,7 @@ Method = Literal["exact", "taylor", "monte_carlo"]
 Around = Literal["mean", "ones"]
 
 MOST_RANDOM_BLOCKS = 20
-"""An enumeration runs at most 2^20 networks."""
+"""Enumerate at most 2^20 networks."""
 
 
 def expected_loss(
@@ -50,8 +50,8 @@ def expected_loss(
         law: law of the gates, L blocks.
         method: see above. `"exact"` takes at most 20 random gates.
         around: for `"taylor"`, where G is taken: at the mean of the gates, which is the
-            second-order expansion there, or at 1, as in the paper, where G does not depend
-            on the law.
+            second-order expansion there, or at 1, as in the paper, where G is the same for
+            all laws.
         part: for `"taylor"`, which part of the Hessian, see `Curvature`.
         draws: for `"monte_carlo"`, number of gate vectors, at least 2.
         generator: for `"monte_carlo"`, a CPU generator such as `gates.stream(0, 0)`.
@@ -99,7 +99,7 @@ def expected_loss(
 def _excess(
     f: Network, x: Tensor, y: Tensor, loss: Loss, law: Law, at: Tensor, part: Curvature
 ) -> float:
-    """Return sum_lk Cov(d_l, d_k) G_lk; independent gates need the diagonal alone."""
+    """Return sum_lk Cov(d_l, d_k) G_lk; independent gates need only the diagonal."""
     if isinstance(law, Bernoulli | Deterministic):
         return float(law.variance @ regularizer(f, x, y, loss, at, part).double().cpu())
     return float((law.covariance * curvature(f, x, y, loss, at, part).double().cpu()).sum())
@@ -127,6 +127,7 @@ def _enumerate(law: Bernoulli | FixedDepth) -> tuple[Tensor, Tensor]:
             f"law must leave at most {MOST_RANDOM_BLOCKS} blocks to chance to be enumerated; it "
             f"leaves {len(random)}. Use method='taylor' or 'monte_carlo'."
         )
+    # The bits of each number say which of the random blocks run.
     number = torch.arange(2 ** len(random))
     active = (p == 1)[:, None].repeat(1, len(number))
     active[random] = ((number >> torch.arange(len(random))[:, None]) & 1).bool()

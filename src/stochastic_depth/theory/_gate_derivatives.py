@@ -25,7 +25,7 @@ def sensitivities(
 
         S_l = d loss(f(x; d), y) / d d_l
 
-    To first order it is what removing block l would change, with the sign of
+    To first order it is the change from removing block l, with the sign of
     `loss(d) - loss(d without l)`: negative for a block that helps.
 
     Args:
@@ -39,8 +39,8 @@ def sensitivities(
         Tensor of shape (L,), in the precision of x.
 
     Raises:
-        InvalidArgument: `at` of another length, or needed and not given.
-        Unsupported: batch statistics or chance in f, or a loss without derivative.
+        InvalidArgument: `at` of another length, or missing where f needs it.
+        Unsupported: batch statistics or randomness in f, or a loss without derivative.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -61,32 +61,33 @@ def sensitivities(
 def leave_one_out(
     f: Network, x: Tensor, y: Tensor, loss: Loss, at: Tensor | Iterable[float] | None = None
 ) -> Float[Tensor, " L"]:
-    """Return what each block changes in the loss, exactly, by running without it.
+    """Return exactly what each block changes in the loss, by running without it.
 
         S_l = loss(f(x; d), y) - loss(f(x; d with d_l = 0), y)
 
-    The L + 1 networks share forward passes; `sensitivities` is its first order, at the
-    cost of one.
+    The L + 1 networks share forward passes; `sensitivities` is the first order, at the cost
+    of one network.
 
     Args:
         f: f(x, gates), in evaluation mode.
         x: input, N samples.
         y: targets.
-        loss: scalar mean over samples, of operations that `torch.vmap` knows.
+        loss: scalar mean over samples, of operations that `torch.vmap` supports.
         at: gates d, shape (L,); all ones by default.
 
     Returns:
         Tensor of shape (L,), in the precision of x.
 
     Raises:
-        InvalidArgument: `at` of another length, or needed and not given.
-        Unsupported: batch statistics or chance in f.
+        InvalidArgument: `at` of another length, or missing where f needs it.
+        Unsupported: batch statistics or randomness in f.
 
     References:
         Hayou & Ayed 2021, section 5, before the approximation.
     """
     gates = gate_point(f, x, at)
     without = gates[:, None] * (1 - torch.eye(len(gates), dtype=gates.dtype))
+    # Column 0 keeps every block, column l drops the l-th.
     losses = losses_under(f, x, y, loss, torch.cat([gates[:, None], without], dim=1))
     return losses[0] - losses[1:]
 
@@ -98,8 +99,8 @@ def discrepancies(
 
         zeta_l = d f(x; d) / d d_l  ~  f(x; d) - f(x; d with d_l = 0)
 
-    for all blocks and samples in as many backward passes as there are outputs, which run
-    together: every sample has gates of its own, so that one pass separates them.
+    for all blocks and samples, in one backward pass per output, which run together: every
+    sample has its own gates, so one pass separates them.
 
     Args:
         f: f(x, gates), in evaluation mode.
@@ -110,8 +111,8 @@ def discrepancies(
         Tensor of shape (L, N, outputs); outputs of several dimensions are flattened.
 
     Raises:
-        InvalidArgument: `at` of another length, or needed and not given.
-        Unsupported: batch statistics or chance in f, or outputs without derivative.
+        InvalidArgument: `at` of another length, or missing where f needs it.
+        Unsupported: batch statistics or randomness in f, or outputs without derivative.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -123,6 +124,7 @@ def discrepancies(
         Hayou & Ayed 2021, section 4.1; under a = 1/sqrt(L) their zeta_l is sqrt(L) times
         this one.
     """
+    # With shared gates a backward pass would give the sum over samples.
     shared = gate_point(f, x, at)
     gates = differentiable(shared[:, None].expand(-1, len(x)), x)
     outputs = f(x, gates).flatten(1)
@@ -134,7 +136,7 @@ def discrepancies(
 
 
 def _backward(outputs: Tensor, gates: Tensor, columns: Tensor) -> Float[Tensor, "columns L N"]:
-    """Pull output columns back to the gates, all at once; the graph is kept."""
+    """Pull all output columns back to the gates at once, and keep the graph."""
     directions = columns[:, None].expand(-1, *outputs.shape)
     return torch.autograd.grad(
         outputs,

@@ -1,4 +1,4 @@
-"""What the theory knows of a network: a callable of an input and a gate vector."""
+"""The network as the theory sees it: a callable of an input and a gate vector."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
@@ -18,7 +18,7 @@ Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """loss(outputs, y): a scalar, the mean over samples."""
 
 PROBE = 1e-2
-"""A sample whose output moves by this share of the largest output depends on the others."""
+"""If a sample's output moves by this share of the largest, it depends on other samples."""
 
 
 def gate_point(f: Network, x: Tensor, at: Tensor | Iterable[float] | None) -> Float[Tensor, " L"]:
@@ -33,14 +33,14 @@ def gate_point(f: Network, x: Tensor, at: Tensor | Iterable[float] | None) -> Fl
         Gates on the CPU, in the precision of x.
 
     Raises:
-        InvalidArgument: no `at` for an f that does not tell its number of blocks, or
-            gates that are no finite vector (L,).
+        InvalidArgument: no `at` for an f without `blocks`, or gates that are not a
+            finite vector (L,).
         Unsupported: f mixes samples or is not deterministic.
     """
     blocks = getattr(f, "blocks", None)
     if at is None and blocks is None:
         remedy = "Pass torch.ones(L), or an f with `blocks`."
-        raise fail("at", "given for an f that does not tell its number of blocks", None, remedy)
+        raise fail("at", "given, as f has no `blocks` to tell the number of blocks", None, remedy)
     point = torch.ones(len(blocks), dtype=torch.float64) if at is None else finite("at", at)  # type: ignore[arg-type]
     if blocks is not None:
         same_length("at", point, len(blocks))
@@ -65,9 +65,10 @@ def _require_evaluation_mode(f: Network) -> None:
 
 
 def _require_separate_samples(f: Network, x: Tensor, gates: Tensor) -> None:
-    """Compare the first sample beside the second with the first beside itself."""
+    """Compare the first sample in a batch with the second and in a batch with itself."""
     if len(x) < 2:
         return
+    # A probe sees any mixing, even where no module tells of it.
     with torch.no_grad():
         mixed, alone = f(x[:2], gates), f(x[:1].expand(2, *x.shape[1:]), gates)
     change = (mixed[0] - alone[0]).abs().max()
@@ -100,7 +101,7 @@ def gate_gradient(value: Tensor, gates: Tensor, *, create_graph: bool = False) -
 
 
 ELEMENTS = 2**22
-"""Largest input that one forward pass is given, in numbers; activations are as many rows."""
+"""Largest input of one forward pass, in numbers; activations have as many rows."""
 
 
 def masks_per_pass(x: Tensor) -> int:

@@ -19,7 +19,7 @@ States: TypeAlias = Callable[[Tensor, Tensor], Sequence[Tensor]]
 
 
 def hidden_states(f: Network, layers: Sequence[nn.Module]) -> States:
-    """Return f with its hidden states: the outputs of `layers`, followed by its output.
+    """Return f with its hidden states: the outputs of `layers`, then its own output.
 
     Args:
         f: f(x, gates), which runs every layer once.
@@ -65,7 +65,7 @@ def gradient_norms(
         states: states(x, gates), see `hidden_states`.
         x: input, N samples.
         y: targets.
-        loss: scalar; samples must not meet in it other than in a sum or a mean.
+        loss: scalar, a sum or mean over samples.
         gates: one draw, shape (L,) or (L, N).
 
     Returns:
@@ -79,8 +79,8 @@ def gradient_norms(
 def loss_gradient(f: Network, y: Tensor, loss: Loss) -> Network:
     """Return the gradient of each sample's loss in its input, as a network of its own.
 
-    What the theory says of outputs it then says of gradients: `noise`, `discrepancies`
-    and `normality` apply to it as to any f(x, gates).
+    What the theory says of outputs then holds for gradients: `noise`, `discrepancies` and
+    `normality` apply to it as to any f(x, gates).
 
     Args:
         f: f(x, gates).
@@ -96,6 +96,7 @@ def loss_gradient(f: Network, y: Tensor, loss: Loss) -> Network:
         targets = y.repeat(copies, *[1] * (y.ndim - 1))[: len(x)]
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
+            # The mean divides each sample's gradient by N.
             total = loss(f(leaf, gates), targets) * len(x)
             return torch.autograd.grad(total, leaf, create_graph=gates.requires_grad)[0]
 
@@ -103,13 +104,13 @@ def loss_gradient(f: Network, y: Tensor, loss: Loss) -> Network:
 
 
 class Growth(NamedTuple):
-    """Measured growth of the squared gradient norm, from the last hidden state backwards.
+    """Measured growth of the squared gradient norm, from the last hidden state back.
 
     Attributes:
         log: logarithm of the mean growth, shape (L+1,), 0 at the end.
         standard_error: standard error of `log`, shape (L+1,).
         mean_log: mean of the logarithm of the growth, shape (L+1,); typical rather than
-            mean, and far less noisy, since the growth is a product of random factors.
+            mean, and far less noisy, because the growth is a product of random factors.
     """
 
     log: Float[Tensor, " L+1"]
@@ -155,29 +156,30 @@ def measured_growth(norms: Float[Tensor, "L+1 draws *samples"]) -> Growth:
 
     Args:
         norms: squared norms from `gradient_norms`, one column per independent draw, at
-            least 2; further dimensions are samples of one draw, which are averaged first.
+            least 2; further dimensions are samples of one draw, and averaged first.
 
     Returns:
-        The growth; its standard error takes draws to be independent.
+        The growth; its standard error assumes independent draws.
 
     Raises:
-        InvalidArgument: fewer than two draws, or a gradient that vanished altogether.
+        InvalidArgument: fewer than two draws, or a gradient that vanished completely.
     """
     if norms.ndim < 2 or norms.shape[1] < 2:
         raise fail("norms", "of shape (L+1, draws, ...), 2 draws or more", tuple(norms.shape))
     if not (norms[-1] > 0).all():
         raise fail("norms[-1]", "positive: the gradient at the end is the unit", "0")
     ratios = norms.double().log() - norms[-1].double().log()
+    # Samples of one draw share their gates: only draws are independent.
     per_draw = _log_mean(ratios.reshape(*norms.shape[:2], -1))
     log = _log_mean(per_draw)
-    # Deviation of the ratios in units of their mean: they themselves may overflow.
+    # Deviation of the ratios in units of their mean, because the ratios may overflow.
     deviation = (per_draw - log[:, None]).exp().std(1)
     typical = ratios.flatten(1).mean(1)
     return Growth(log, deviation / math.sqrt(norms.shape[1]), typical)
 
 
 def _log_mean(logs: Tensor) -> Tensor:
-    """Return the logarithm of the mean over the last dimension of what has these logarithms."""
+    """Return log(mean(exp(x))) over the last dimension."""
     return logs.logsumexp(-1) - math.log(logs.shape[-1])
 
 

@@ -1,4 +1,4 @@
-"""The noise that random gates amount to in a deep network, and tests of whether it is Gaussian."""
+"""The noise of random gates in a deep network, and tests of whether it is Gaussian."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -17,8 +17,8 @@ def noise(
 
         gamma = sum_l (d_l - E d_l) zeta_l,   f(x; d) ~ f(x; E d) + gamma
 
-    f may be any neuron: for the noise at layer alpha L let f stop there; blocks behind it
-    have zeta_l = 0.
+    f may be any neuron. For the noise at layer alpha L, let f stop there: later blocks have
+    zeta_l = 0.
 
     Args:
         zeta: discrepancies of f, see `discrepancies`.
@@ -89,7 +89,7 @@ Test = Literal["shapiro", "anderson", "dagostino"]
 Correction = Literal["holm", "benjamini-hochberg"]
 
 FEWEST = 20
-"""Fewest draws per test: below, the kurtosis of D'Agostino's test is not near its law."""
+"""Fewest draws per test: with fewer, D'Agostino's kurtosis is far from its distribution."""
 
 
 class Normality(NamedTuple):
@@ -133,16 +133,16 @@ def normality(draws: Float[Tensor, "M *tests"], test: Test = "shapiro") -> Norma
     if len(draws) < FEWEST:
         raise fail("draws", f"at least {FEWEST} per test", len(draws), "Draw more masks.")
     values = draws.detach().double().cpu()
-    # Equal numbers may differ in the last digits, after sums in another order.
+    # Equal numbers may differ in the last digits if they were summed in another order.
     constant = values.std(0) <= 1e-6 * values.abs().amax(0)
     if constant.any():
-        remedy = "Leave out what no random gate reaches."
+        remedy = "Leave out columns that no random gate reaches."
         raise fail("draws", "different from each other", "a constant column", remedy)
     return Normality(*_run(values, test))
 
 
 def adjust(p_values: Float[Tensor, " *tests"], correction: Correction = "holm") -> Tensor:
-    """Return p-values corrected for their number.
+    """Return p-values corrected for multiple testing.
 
     Args:
         p_values: of all the tests made, any shape.
@@ -170,6 +170,7 @@ def adjust(p_values: Float[Tensor, " *tests"], correction: Correction = "holm") 
     order = flat.argsort()
     rank = torch.arange(len(flat), dtype=flat.dtype, device=flat.device)
     if correction == "holm":
+        # A corrected p-value is never below that of a smaller one.
         sorted_adjusted = (flat[order] * (len(flat) - rank)).cummax(0).values
     else:
         scaled = flat[order] * len(flat) / (rank + 1)
@@ -182,7 +183,7 @@ def adjust(p_values: Float[Tensor, " *tests"], correction: Correction = "holm") 
 def _run(values: Tensor, test: Test) -> tuple[Tensor, Tensor]:
     if test == "anderson":
         return _anderson_darling(values)
-    from scipy import stats  # heavy, and needed here alone
+    from scipy import stats  # heavy, and needed only here
 
     run = stats.shapiro if test == "shapiro" else stats.normaltest
     result = run(values.numpy(), axis=0)
@@ -193,6 +194,7 @@ def _anderson_darling(values: Tensor) -> tuple[Tensor, Tensor]:
     n = len(values)
     ordered = ((values - values.mean(0)) / values.std(0)).sort(dim=0).values
     odd = (2 * torch.arange(1, n + 1) - 1).reshape(-1, *[1] * (values.ndim - 1))
+    # The normal distribution function itself would round to 0 or 1 in the tails.
     tails = torch.special.log_ndtr(ordered) + torch.special.log_ndtr(-ordered.flip(0))
     statistic = -n - (odd * tails).sum(0) / n
     return statistic, _anderson_darling_p(statistic * (1 + 0.75 / n + 2.25 / n**2))
@@ -200,7 +202,7 @@ def _anderson_darling(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def _anderson_darling_p(a: Tensor) -> Tensor:
     """Return the p-value of the statistic corrected for n (D'Agostino & Stephens, table 4.9)."""
-    capped = a.clamp(max=100)  # the last quadratic turns upwards, far beyond any p-value of note
+    capped = a.clamp(max=100)  # beyond, where p is 0 anyway, the last quadratic turns upwards
     p = (1.2937 - 5.709 * capped + 0.0186 * capped**2).exp()
     p = torch.where(a < 0.6, (0.9177 - 4.279 * a - 1.38 * a**2).exp(), p)
     p = torch.where(a < 0.34, 1 - (-8.318 + 42.796 * a - 59.938 * a**2).exp(), p)

@@ -50,7 +50,7 @@ def regularizer(
     Raises:
         InvalidArgument: an unknown `part`, or `at` of another length.
         Unsupported: a loss whose Hessian is zero or cannot be taken, batch statistics or
-            chance in f.
+            randomness in f.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -117,7 +117,7 @@ def _directions(
     except RuntimeError as error:
         raise Unsupported(
             "loss must be twice differentiable by torch.func; its Hessian failed "
-            f"({str(error).splitlines()[0]}). Write it in operations that torch.func knows."
+            f"({str(error).splitlines()[0]}). Write it in operations that torch.func supports."
         ) from error
     if zeta.any() and not curved.any():
         raise Unsupported(
@@ -128,7 +128,7 @@ def _directions(
 
 
 def _hessian_times(loss: Loss, outputs: Tensor, y: Tensor, directions: Tensor) -> Tensor:
-    """Return H v for each block's direction of each sample, without ever forming H."""
+    """Return H v for each block's direction of each sample, without forming H."""
 
     def one(output: Tensor, target: Tensor, direction: Tensor) -> Tensor:
         def slope(point: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ def _full(
     """Differentiate twice in gates that all samples share; rows of the Hessian run together."""
     gates = differentiable(gate_point(f, x, at), x)
     slope = gate_gradient(loss(f(x, gates), y), gates, create_graph=True)
-    if not slope.requires_grad:
+    if not slope.requires_grad:  # linear in the gates
         return gates.new_zeros(len(gates), len(gates))
     rows = torch.eye(len(gates), dtype=gates.dtype, device=x.device).split(masks_per_pass(x))
     parts = [_second(slope, gates, chunk) for chunk in rows]
@@ -171,10 +171,10 @@ def min_regularization(
     min(1, c sqrt(g_l)), which is optimal because g_l / p_l^2 is the same for all blocks
     with p_l < 1 and at least as large for those with p_l = 1.
 
-    For gates of 0 and 1 the variance p(1-p) is concave and the smallest value lies in a
-    corner: every p_l is 0 or 1, but for one block, of smallest g, that takes what is left
-    of a budget that is no whole number of blocks. Which blocks are at 1 does not matter
-    to the objective; those of largest g are kept, whose loss would change most.
+    For gates of 0 and 1 the variance p(1-p) is concave, so the minimum lies in a corner:
+    every p_l is 0 or 1, except for one block of smallest g, which takes the rest of a budget
+    that is not a whole number of blocks. The objective does not depend on which blocks are
+    at 1; those of largest g are kept, because without them the loss would change most.
 
     Args:
         g: regularisation weights g_l, shape (L,), positive; see `regularizer`.
@@ -200,7 +200,7 @@ def min_regularization(
     g = finite("g", g)
     if not (g > 0).all():
         index = int((g <= 0).nonzero()[0])
-        raise fail(f"g[{index}]", "positive", f"{float(g[index]):g}", "Leave such a block out.")
+        raise fail(f"g[{index}]", "positive", f"{float(g[index]):g}", "Leave this block out.")
     if one_of("rescale", rescale, get_args(Rescale)) == "train":
         return sense(g.sqrt(), budget)
     whole, rest = _split(positive("budget", interval("budget", budget, 0.0, 1.0)) * len(g))
@@ -212,7 +212,7 @@ def min_regularization(
 
 
 def _split(depth: float) -> tuple[int, float]:
-    """Return the whole blocks and the rest; a rest of rounding errors is none."""
+    """Return the whole blocks and the rest; a rest within rounding error counts as 0."""
     if math.isclose(depth, round(depth), abs_tol=1e-9):
         return round(depth), 0.0
     return math.floor(depth), depth - math.floor(depth)

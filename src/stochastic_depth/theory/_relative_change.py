@@ -1,4 +1,4 @@
-"""How much hidden states, or gradients, change along a network, and what scaling that tells of."""
+"""How much hidden states or gradients change along a network, and what follows as it deepens."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -19,9 +19,9 @@ class RelativeChange:
     """The change of a vector along a network, relative to its start.
 
     Attributes:
-        log10: log10( ||h_L - h_0|| / ||h_0|| ), float64; infinity where numbers overflowed,
-            never NaN.
-        overflow: the layer whose output was the first not to be finite; 0 where none was.
+        log10: log10( ||h_L - h_0|| / ||h_0|| ), float64; infinity after an overflow, never
+            NaN.
+        overflow: the first layer whose output was not finite; 0 if there is none.
     """
 
     log10: Float[Tensor, "*batch"]
@@ -34,7 +34,7 @@ class RelativeChange:
 
 
 def relative_change(states: Iterable[Float[Tensor, "*batch width"]]) -> RelativeChange:
-    """Measure ||h_L - h_0|| / ||h_0||, and where numbers overflowed on the way.
+    """Measure ||h_L - h_0|| / ||h_0||, and where numbers overflowed.
 
     Args:
         states: h_0, ..., h_L, consumed one at a time. For gradients pass them in the order
@@ -78,10 +78,9 @@ class Classification:
     """What a family of networks does as its depth grows.
 
     Attributes:
-        verdict: explosion, stable or identity; undecided if the exponent is not known well
-            enough to tell.
-        exponent: s in ||h_L - h_0|| / ||h_0|| ~ L^s; None after an overflow, and where
-            nothing changes at all.
+        verdict: explosion, stable or identity; undecided if the exponent is too uncertain.
+        exponent: s in ||h_L - h_0|| / ||h_0|| ~ L^s; None after an overflow, and if nothing
+            changes at all.
         overflow: (depth of the network, layer) where numbers first overflowed; None if
             they did not.
     """

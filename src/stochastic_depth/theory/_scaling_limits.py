@@ -1,4 +1,4 @@
-"""What networks scaled by depth do at initialisation, in closed form.
+"""Networks scaled by depth at initialisation, in closed form.
 
 Independent weights of variance 1/width, ReLU, res-3: given h_{l-1}, the branch V ReLU(W h)
 has mean 0 and mean square ||h||^2/2, so norms grow by 1 + a^2 E d^2/2 per layer. To first
@@ -27,7 +27,7 @@ def log_norm_growth(scale: float, depth: int, law: Law | None = None) -> float:
 
     Exact at every width and depth for ReLU and weights that are symmetric about 0 with
     variance 1/width; for res-1 it is the limit of large width, from a symmetric h_0. Masks
-    enter through E d^2 alone: p for gates in {0, 1}, 1/p for gates in {0, 1/p}.
+    enter only through E d^2: p for gates in {0, 1}, 1/p for gates in {0, 1/p}.
 
     Args:
         scale: a, positive.
@@ -66,8 +66,8 @@ def expected_change(scale: float, depth: int, law: Law | None = None) -> float:
 
     Under a = L^-beta and without masks it goes to 0 for beta > 1/2, to e^{1/2} - 1 for
     beta = 1/2, and to infinity for beta < 1/2. The gradients of the loss in h_0 and h_L
-    obey the same law, if those that come from above are taken to be independent of the
-    weights they meet.
+    obey the same law, if gradients from above are assumed independent of the weights they
+    meet.
 
     Args:
         scale: a, positive.
@@ -132,7 +132,7 @@ def critical_exponent(hurst: float = 0.5) -> float:
 
     The sum of L fractional increments has size L^H, so first-order terms of the network
     have size L^{H - beta}; the mean square grows by L a^2 = L^{1 - 2 beta} whatever H.
-    Masks that are independent of the weights do not move it: they rescale both terms.
+    Masks that are independent of the weights do not move it, because they rescale both terms.
 
     Args:
         hurst: H in (0, 1]: 1/2 for independent layers, 1 for weights smooth in depth.
@@ -187,8 +187,8 @@ def first_order_change(
     It is exact, at every width, for branches that all see h_0 in place of h_{l-1}, ReLU and
     Gaussian weights of variance 1/width: the change above the critical exponent, where it
     is small. For fractional weights it grows with an exponent in L that approaches
-    2 max(1/2, H) - 2 beta slowly, and under masks more slowly: at depths that are trained,
-    this tells how far.
+    2 max(1/2, H) - 2 beta slowly, and under masks more slowly; this formula tells how far at
+    the depths that are trained.
 
     Args:
         scale: a, positive.

@@ -27,8 +27,8 @@ def hurst_exponent(weights: Weights) -> Slope:
         weights: L layers, at least 16, of at least two entries.
 
     Returns:
-        H, from a line through lags 1, 2, 4, ... up to L/8; the standard error is that over
-        ten groups of entries, which takes entries to be independent.
+        H, from a line through lags 1, 2, 4, ... up to L/8; the standard error is over ten
+        groups of entries and assumes independent entries.
 
     Raises:
         InvalidArgument: too few layers or entries, values not finite.
@@ -76,7 +76,7 @@ def holder_exponent(weights: Weights) -> Slope:
 
 
 def total_variation(weights: Weights) -> float:
-    """Return the length of the path that weights take over depth, relative to their size.
+    """Return the length of the weights' path over depth, relative to their size.
 
         sum_l ||w_{l+1} - w_l|| / ( sum_l ||w_l||^2 / L )^{1/2}
 
