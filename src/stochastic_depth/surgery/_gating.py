@@ -13,7 +13,8 @@ from .._checks import fail
 from .._errors import Unsupported
 from .._typing import Gates
 from ..gates import Deterministic
-from .following import Anatomy, Block
+from ._takeover import without_cache
+from .following import Anatomy, Block, inputs_of
 from .running import CONTROLLER, Controller, Options, Pass, install, uninstall
 
 
@@ -78,10 +79,11 @@ class GatedModel:
 
     def __call__(self, x: Any, gates: Gates) -> Any:
         """Return the model's output for x under the gates, shape (L,) or (L, N)."""
+        given = inputs_of(x)
         for module, original in zip(self._twin.modules(), self.model.modules(), strict=True):
             module.training = original.training
         with _forced(self._controller, gates):
-            return self._twin(x)
+            return self._twin(*given.args, **without_cache(self._twin, given.args, given.kwargs))
 
 
 def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:
@@ -95,8 +97,8 @@ def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:
         example: an input of a model without stochastic depth; see `find_blocks`.
 
     Returns:
-        `f(x, gates)`, gates of shape (L,) or (L, N); x is passed to the model. `f.blocks`
-        tells the L blocks.
+        `f(x, gates)`, gates of shape (L,) or (L, N); x is an input of the model, a tuple of
+        inputs, or a dictionary of keyword arguments. `f.blocks` tells the L blocks.
 
     Raises:
         NothingToDrop: the model has no blocks.
