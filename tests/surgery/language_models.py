@@ -33,8 +33,9 @@ GENERATE: dict[str, Any] = {"max_new_tokens": 4, "do_sample": False, "pad_token_
 
 def gpt2(**other: Any) -> nn.Module:
     config = GPT2Config(
-        n_embd=16, n_layer=3, n_head=2, vocab_size=50, n_positions=32,
-        bos_token_id=1, eos_token_id=2, pad_token_id=0, **other,
+        n_embd=16, n_layer=other.pop("n_layer", 3), n_head=2, vocab_size=50, n_positions=32,
+        bos_token_id=1, eos_token_id=2, pad_token_id=0, resid_pdrop=0.0, embd_pdrop=0.0,
+        attn_pdrop=0.0, **other,
     )  # fmt: skip
     return randomised(GPT2LMHeadModel(config))
 
