@@ -144,21 +144,27 @@ def _difference(model: nn.Module, built: nn.Module, path: str) -> str:
     ours, theirs = model.get_submodule(path), built.get_submodule(path)
     if len(ours) != len(theirs):  # type: ignore[arg-type]
         return f"it builds {len(theirs)} layers in {path}"  # type: ignore[arg-type]
-    others = dict(theirs.named_modules())
+    others, home = dict(theirs.named_modules()), {_package(built), _package(nn.Module())}
     for name, module in ours.named_modules():
-        if name in others and _told(module) != _told(others[name]):
+        added = _package(module) not in home  # an adapter around a layer
+        if name in others and not added and _told(module) != _told(others[name]):
             return f"it builds another {path}.{name}".rstrip(".")
     return ""
 
 
+def _package(module: nn.Module) -> str:
+    return type(module).__module__.partition(".")[0]
+
+
 def _told(module: nn.Module) -> dict[str, Any]:
-    """Return what distinguishes a layer from others of its class: shapes, flags and numbers."""
+    """Return what a layer is: its class, shapes, flags and numbers."""
     plain = {
         name: value
         for name, value in vars(module).items()
         if isinstance(value, bool | int | float | str) and not SWITCHES.search(name)
     }
-    return plain | {name: tuple(p.shape) for name, p in module.named_parameters(recurse=False)}
+    shapes = {name: tuple(p.shape) for name, p in module.named_parameters(recurse=False)}
+    return {"class": type(module), **plain, **shapes}
 
 
 def _computed(model: nn.Module, inputs: Inputs) -> Tensor:

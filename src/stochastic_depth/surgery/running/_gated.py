@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from ..._errors import Unsupported
 from ...blocks import Gate, with_zero_grads
 from .._frame import Role, first_tensor
-from .._takeover import without_cache
+from .._takeover import second_dropper, without_cache
 from ..following import Unit
 from ._controller import Controller
 from ._execute import Execution
@@ -142,6 +142,7 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
         _look_at_tools(self, controller, compiling, args, kwargs)
         if self.training and controller.forced is None:
             check_processes(self, controller.options)
+            _look_for_second_dropper(self, controller)
             controller.step = agree(self, controller.options, controller.step)
             kwargs = without_cache(self, args, kwargs)
         x = first_tensor(args, kwargs)
@@ -179,6 +180,18 @@ def _look_at_tools(
             "whole model compiles nothing. Call handle.compile(), which compiles its branches.",
             stacklevel=2,
         )
+
+
+def _look_for_second_dropper(model: nn.Module, controller: Controller) -> None:
+    """Warn once if the model drops layers by itself again."""
+    if "dropper" in controller.warned or not (name := second_dropper(model, controller.rates)):
+        return
+    controller.warned.add("dropper")
+    warnings.warn(
+        f"{type(model).__name__} drops layers twice: its own {name} was switched on after "
+        "stochastic_depth.apply, which had set it to 0. Set it to 0 again.",
+        stacklevel=2,
+    )
 
 
 def _safe(model: nn.Module, output: Any, given: Any, running: Pass) -> Any:
