@@ -1,7 +1,7 @@
 """Force the gates of a model, for a while or in a function of them."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from .._errors import Unsupported
 from .._typing import Gates
 from ..gates import Deterministic
 from ._takeover import without_cache
-from .following import Anatomy, Block, inputs_of
+from .following import Anatomy, Block
 from .running import CONTROLLER, Controller, Options, Pass, install, uninstall
 
 
@@ -79,11 +79,18 @@ class GatedModel:
 
     def __call__(self, x: Any, gates: Gates) -> Any:
         """Return the model's output for x under the gates, shape (L,) or (L, N)."""
-        given = inputs_of(x)
+        args, kwargs = _arguments(x)
         for module, original in zip(self._twin.modules(), self.model.modules(), strict=True):
             module.training = original.training
         with _forced(self._controller, gates):
-            return self._twin(*given.args, **without_cache(self._twin, given.args, given.kwargs))
+            return self._twin(*args, **without_cache(self._twin, args, kwargs))
+
+
+def _arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a user calls an input as the arguments of a call."""
+    if isinstance(x, Mapping):
+        return (), dict(x)
+    return x if type(x) is tuple else (x,), {}  # a packed sequence is a tuple, and one input
 
 
 def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:

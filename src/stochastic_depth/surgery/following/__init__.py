@@ -1,7 +1,7 @@
 """Following: how a foreign model is read. The README of `surgery` tells it in two pages."""
 
 from ._anatomy import Anatomy, Block, Granularity, Scale, Transitions
-from ._example import Inputs, inputs_of, plain
+from ._example import Inputs, plain
 from ._pattern import Arguments, Known
 from ._samples import require_samples_first
 from ._sites import is_mask, masks
@@ -25,7 +25,6 @@ __all__ = [
     "borrowed_buffers",
     "brief",
     "in_mode",
-    "inputs_of",
     "is_mask",
     "isolated_rng",
     "learn",
