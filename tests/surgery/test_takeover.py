@@ -36,10 +36,10 @@ def wav2vec2() -> nn.Module:
     return Wav2Vec2Model(Wav2Vec2Config(**SPEECH))  # layerdrop is 0.1 unless told otherwise
 
 
-def opt() -> nn.Module:
+def opt(layerdrop: float = 0.2) -> nn.Module:
     config = OPTConfig(
         vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, ffn_dim=16,
-        word_embed_proj_dim=16, max_position_embeddings=16, layerdrop=0.2,
+        word_embed_proj_dim=16, max_position_embeddings=16, layerdrop=layerdrop,
     )  # fmt: skip
     return OPTModel(config)
 
@@ -93,7 +93,11 @@ def test_a_schedule_of_ones_own_takes_their_place():
     assert rates(model) == {}
 
 
-@pytest.mark.parametrize("build", [wav2vec2, opt])
+def opt_without() -> nn.Module:
+    return opt(0.0)
+
+
+@pytest.mark.parametrize("build", [wav2vec2, opt, opt_without])
 def test_a_second_dropper_warns_once(build):
     model = build()
     sd.apply(model, sd.schedules.uniform(0.5), seed=0)
