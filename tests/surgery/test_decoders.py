@@ -3,11 +3,11 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import BatchEncoding
+from transformers import BatchEncoding, MixtralConfig, MixtralForCausalLM
 
 import stochastic_depth as sd
 
-from .language_models import DECODERS, GENERATE, gpt2, llama, padded
+from .language_models import DECODERS, GENERATE, SMALL, gpt2, llama, padded
 
 TOKENS = padded()["input_ids"][1:]
 
@@ -98,6 +98,22 @@ def test_a_cache_asked_for_in_training_is_filled_and_said():
     with pytest.warns(UserWarning, match="an object that it may change for others"):
         output = model(**padded(), use_cache=True)
     assert output.past_key_values.get_seq_length(2) == 7
+
+
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_the_loss_of_routers_is_that_of_the_layers_that_run(per):
+    config = MixtralConfig(**SMALL, num_local_experts=2, output_router_logits=True)
+    model = MixtralForCausalLM(config).train()
+    handle = sd.apply(model, sd.schedules.uniform(0.5), per=per, seed=0)
+    if per == "sample":
+        with pytest.warns(UserWarning, match="the router of every sample was asked for"):
+            output = model(**padded())
+    else:
+        output = model(**padded())
+    output.loss.backward()
+    ran = 3 if per == "sample" else int((handle.gates != 0).sum())
+    assert ran > 0
+    assert len(output.router_logits) == ran
 
 
 class Adapter(nn.Module):

@@ -32,7 +32,6 @@ PER_LAYER = re.compile(r"layer|block")
 INDICES = re.compile(r"only_layers$|_idxs$|_indices$")
 """Lists of a configuration with an entry per layer, and with numbers of layers."""
 
-
 SWITCHES = re.compile(r"^_|^training$|^gradient_checkpointing$|drop|^p$")
 """Attributes of a module that are no part of what it is when evaluated."""
 

@@ -146,7 +146,7 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
             controller.step = agree(self, controller.options, controller.step)
             kwargs = without_cache(self, args, kwargs)
         x = first_tensor(args, kwargs)
-        with controller.open_pass(self.training, x, _products(self, kwargs)) as running:
+        with controller.open_pass(self.training, x, _products(self, controller, kwargs)) as running:
             output = original.forward(self, *args, **kwargs)
         output = _safe(self, output, (args, kwargs), running)
         controller.follow(output, running)
@@ -155,11 +155,19 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     return forward
 
 
-def _products(model: nn.Module, kwargs: dict[str, Any]) -> str:
+def _products(model: nn.Module, controller: Controller, kwargs: dict[str, Any]) -> str:
     """Return why dropped blocks run: what a caller asks of every layer cannot be left out."""
-    config = getattr(model, "config", None)
-    asked = kwargs.get("output_attentions", getattr(config, "output_attentions", False))
-    return "the attention of every layer was asked for (output_attentions=True)" if asked else ""
+
+    def asked(name: str) -> bool:
+        return bool(kwargs.get(name, getattr(getattr(model, "config", None), name, False)))
+
+    if asked("output_attentions"):
+        return "the attention of every layer was asked for (output_attentions=True)"
+    forced = None if controller.forced is None else controller.forced.gates
+    each = controller.options.per != "batch" if forced is None else forced.ndim == 2
+    if each and asked("output_router_logits"):  # per batch, those of the layers that run will do
+        return "the router of every sample was asked for (output_router_logits=True)"
+    return ""
 
 
 def _look_at_tools(
