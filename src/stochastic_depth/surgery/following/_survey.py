@@ -214,7 +214,8 @@ class _Survey:
         """Return whether the block alone has a stream, and its parts none of their own."""
         within = (join for path in parts for join in groups[path])
         return all(join.kind != "identity" for join in within) and all(
-            join.kind == "identity" for join in groups[outer]
+            join.kind != "projection"  # a change of precision is no identity
+            for join in groups[outer]
         )
 
     @staticmethod
