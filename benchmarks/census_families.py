@@ -86,7 +86,7 @@ def _shrink(config: Any) -> None:
                 setattr(config, name, type(value)(small))
         elif name in SMALL and _alike(value, SMALL[name]) and not (staged and name in DERIVED):
             setattr(config, name, DIVIDED.get(name, SMALL[name]))
-    kinds = getattr(config, "layer_types", None)
+    kinds = vars(config).get("layer_types")  # some derive them
     if isinstance(kinds, list) and hasattr(config, "num_hidden_layers"):
         config.layer_types = [*kinds[-config.num_hidden_layers :]]
 

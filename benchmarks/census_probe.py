@@ -144,7 +144,7 @@ def _describe(net: nn.Module, anatomy: Anatomy, x: dict[str, Any]) -> dict[str, 
 
 
 def _listed(counts: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
-    return [{"class": kind, "reason": why, "number": n} for (kind, why), n in counts.items()]
+    return [{"class": kind, "reason": why, "blocks": n} for (kind, why), n in counts.items()]
 
 
 def _called(net: nn.Module, x: dict[str, Any]) -> set[str]:

@@ -200,3 +200,22 @@ def test_generation_after_training_is_unchanged():
     assert torch.equal(
         model.generate(tokens, max_new_tokens=3, do_sample=False, pad_token_id=0), expected
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])  # its stream stays in float32
+@pytest.mark.parametrize("name", ["Mamba", "Mamba2"])
+def test_a_block_whose_mixer_adds_within_its_branch_is_one_block(name, dtype):
+    own = {"num_heads": 4, "head_dim": 8, "n_groups": 1} if name == "Mamba2" else {}
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=20, hidden_size=16, num_hidden_layers=3, state_size=4, **own
+    )
+    model, tokens = (
+        getattr(transformers, f"{name}Model")(config).to(dtype).eval(),
+        torch.arange(14).view(2, 7),
+    )
+    gates = torch.tensor([1.0, 0.0, 1.0])
+    assert [block.path for block in sd.find_blocks(model)] == ["layers.0", "layers.1", "layers.2"]
+    with sd.gating(model, gates):
+        actual = model(tokens).last_hidden_state
+    model.layers[1].mixer.register_forward_hook(lambda _, __, y: y * 0)
+    assert (actual - model(tokens).last_hidden_state).abs().max() < 1e-6

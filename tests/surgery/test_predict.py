@@ -10,6 +10,7 @@ from torch import nn
 
 import stochastic_depth as sd
 
+from .language_models import DECODERS, padded
 from .networks import NETWORKS, images
 
 P = torch.tensor([0.9, 0.4, 0.7], dtype=torch.float64)
@@ -79,7 +80,9 @@ def test_bad_arguments():
         sd.surgery.predict(model, x)
     with pytest.raises(sd.InvalidArgument, match="draws must be"):
         sd.surgery.predict(model, x, 1, law=law)
-    with pytest.raises(sd.InvalidArgument, match="model must be one that returns a tensor"):
+    with pytest.raises(
+        sd.InvalidArgument, match="model must be one that returns a tensor, or logits"
+    ):
         sd.surgery.predict(Pair(model), x, law=law)
 
 
@@ -92,3 +95,15 @@ class Pair(nn.Module):
 
     def forward(self, x):
         return self.model(x), x
+
+
+@pytest.mark.parametrize("per", ["sample", "batch"])
+def test_of_a_decoder_with_a_padding_mask(per):
+    model, batch, law = DECODERS["llama"](), padded(), sd.gates.Deterministic([1.0, 0.0, 1.0])
+    del batch["labels"]
+    prediction = sd.surgery.predict(model, batch, 3, law=law, per=per)
+    with sd.gating(model, torch.tensor([1.0, 0.0, 1.0])):
+        expected = model(**batch).logits
+    assert prediction.outputs.shape == (3, *expected.shape)
+    assert (prediction.outputs - expected).abs().max() < 1e-12
+    assert prediction.mutual_information.shape == expected.shape[:2]

@@ -67,7 +67,7 @@ def trainer(directory: Path, *, accumulate: int = 1, curriculum=None, steps: int
         use_cpu=True,
         report_to=[],
         disable_tqdm=True,
-        logging_strategy="no",
+        logging_steps=2,
         dataloader_pin_memory=False,
     )
     callback = StochasticDepth(handle, curriculum)
@@ -96,6 +96,20 @@ def test_a_resumed_training_ends_with_the_same_weights(tmp_path):
     assert later == gates[3:]
     for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_it_logs_how_many_blocks_ran_and_the_survival_of_the_last(accumulate, tmp_path):
+    made, seen, _ = trainer(tmp_path, accumulate=accumulate, curriculum=lambda t: 1 - 0.6 * t)
+    made.train()
+    lines = [line for line in made.state.log_history if "loss" in line]
+    ran = [sum(gate != 0 for gate in gates) for _, gates in seen]
+    each = 2 * accumulate
+    assert len(lines) == STEPS // 2
+    for number, line in enumerate(lines):
+        assert line["depth/active"] == pytest.approx(sum(ran[number * each :][:each]) / each)
+        progress = (2 * number + 1) / STEPS
+        assert line["depth/survival_last"] == pytest.approx(1 - 0.6 * progress)
 
 
 def test_a_curriculum_moves_the_probabilities(tmp_path):

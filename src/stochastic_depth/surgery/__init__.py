@@ -13,6 +13,7 @@ from ._handle import Handle, handle
 from ._plan import Plan, plan
 from ._predict import Prediction, predict
 from ._recalibrate import recalibrate
+from ._subnetworks import subnetwork_losses
 from .following import Block, Granularity, Scale, Transitions
 from .running import DroppedGrads, Ranks
 
@@ -39,6 +40,7 @@ __all__ = [
     "Prediction",
     "predict",
     "recalibrate",
+    "subnetwork_losses",
     # arguments
     "DroppedGrads",
     "Granularity",

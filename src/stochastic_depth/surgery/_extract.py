@@ -1,15 +1,17 @@
 """Cut a subnetwork out of a model."""
 
 import copy
+import warnings
 from typing import Any
 
 from torch import Tensor, nn
 
 from .._checks import finite, same_length
 from .._errors import Unsupported
-from ._remains import cut, uses_of
+from ._remains import cut, is_left, uses_of
+from ._shorten import is_configured, shorten
 from ._takeover import own_rates
-from .following import Anatomy, Granularity
+from .following import Anatomy, Granularity, Inputs
 from .running import CONTROLLER, uninstall
 
 
@@ -23,6 +25,10 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
     the branch, or multiplies it where they are out of reach. What remains is an ordinary
     module without gates or masks: it is saved, compiled and exported like any other.
 
+    A model of transformers becomes a shorter one of its class: the layers that are left are
+    numbered anew, in the cache as well, and its configuration counts and describes them, so
+    that `from_pretrained` loads what `save_pretrained` wrote.
+
     Args:
         model: any model whose blocks `find_blocks` finds, with or without stochastic depth.
         gates: one finite number per block, shape (L,).
@@ -35,6 +41,9 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
         InvalidArgument: gates of another length, or not finite.
         NothingToDrop: the model has no blocks.
         Unsupported: a gate other than 1 for a block that cannot be cut.
+
+    Warns:
+        UserWarning: no configuration of transformers describes what is left.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -55,6 +64,7 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
     values = same_length("gates", finite("gates", gates), len(anatomy.blocks)).tolist()
     uses = uses_of(twin.named_parameters(remove_duplicate=False))
     shared = {parameter for parameter, count in uses.items() if count > 1}
+    gone: list[str] = []
     for unit in anatomy.survey.units:
         mine = [values[index] for index in anatomy.gates_of(unit)]
         if all(gate == 1 for gate in mine):
@@ -67,5 +77,22 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
         left = cut(twin.get_submodule(unit.path), unit, every, shared)
         if not unit.path:
             return left
+        if not any(mine) and next(left.parameters(), None) is None:
+            gone.append(unit.path)
         twin.set_submodule(unit.path, left)
+    if is_configured(twin) and anatomy.survey.observation is not None:
+        _describe(twin, gone, anatomy.survey.observation.inputs)
     return twin
+
+
+def _describe(model: nn.Module, gone: list[str], inputs: Inputs) -> None:
+    """Have the configuration of a model of transformers say what is left, or warn."""
+    reason = shorten(model, gone, inputs) if gone else ""
+    if not reason and any(map(is_left, model.modules())):
+        reason = "a block is left of which a part was cut out or scaled"
+    if reason:
+        warnings.warn(
+            f"The configuration of this {type(model).__name__} cannot describe what is left, "
+            f"because {reason}. Save it with torch.save: from_pretrained would build other layers.",
+            stacklevel=3,
+        )

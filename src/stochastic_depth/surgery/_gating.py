@@ -1,7 +1,7 @@
 """Force the gates of a model, for a while or in a function of them."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from .._checks import fail
 from .._errors import Unsupported
 from .._typing import Gates
 from ..gates import Deterministic
+from ._takeover import without_cache
 from .following import Anatomy, Block
 from .running import CONTROLLER, Controller, Options, Pass, install, uninstall
 
@@ -78,10 +79,18 @@ class GatedModel:
 
     def __call__(self, x: Any, gates: Gates) -> Any:
         """Return the model's output for x under the gates, shape (L,) or (L, N)."""
+        args, kwargs = _arguments(x)
         for module, original in zip(self._twin.modules(), self.model.modules(), strict=True):
             module.training = original.training
         with _forced(self._controller, gates):
-            return self._twin(x)
+            return self._twin(*args, **without_cache(self._twin, args, kwargs))
+
+
+def _arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a user calls an input as the arguments of a call."""
+    if isinstance(x, Mapping):
+        return (), dict(x)
+    return x if type(x) is tuple else (x,), {}  # a packed sequence is a tuple, and one input
 
 
 def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:
@@ -95,8 +104,8 @@ def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:
         example: an input of a model without stochastic depth; see `find_blocks`.
 
     Returns:
-        `f(x, gates)`, gates of shape (L,) or (L, N); x is passed to the model. `f.blocks`
-        tells the L blocks.
+        `f(x, gates)`, gates of shape (L,) or (L, N); x is an input of the model, a tuple of
+        inputs, or a dictionary of keyword arguments. `f.blocks` tells the L blocks.
 
     Raises:
         NothingToDrop: the model has no blocks.

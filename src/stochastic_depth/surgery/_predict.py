@@ -5,11 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from .._checks import count, fail
 from .._errors import InvalidArgument
 from ..gates import Law, Per, draw, stream
 from ._gating import GatedModel, gated
+from .following import in_mode, plain
 from .running import CONTROLLER
 
 
@@ -18,7 +20,7 @@ class Prediction:
     """Outputs of a network under many draws of its gates.
 
     Attributes:
-        outputs: shape (draws, N, ...).
+        outputs: shape (draws, N, ...); of a model of transformers its logits.
     """
 
     outputs: Tensor
@@ -35,12 +37,12 @@ class Prediction:
 
     @property
     def probabilities(self) -> Tensor:
-        """Mean over draws of the probabilities, outputs being logits (N, classes)."""
+        """Mean over draws of the probabilities, outputs being logits (N, ..., classes)."""
         return self.outputs.softmax(-1).mean(0)
 
     @property
     def mutual_information(self) -> Tensor:
-        """What is not known about the class for not knowing the network, in nats, shape (N,).
+        """What is not known about the class for not knowing the network, in nats, shape (N, ...).
 
             I = H(E_d[p(x; d)]) - E_d[H(p(x; d))]
 
@@ -52,7 +54,7 @@ class Prediction:
 
 def predict(
     model: nn.Module,
-    x: Tensor,
+    x: Any,
     draws: int = 32,
     *,
     law: Law | None = None,
@@ -70,7 +72,8 @@ def predict(
 
     Args:
         model: with or without stochastic depth; its mode is given back.
-        x: a batch, shape (N, ...).
+        x: a batch, shape (N, ...), or a dictionary of keyword arguments with N rows each, such
+            as a tokenizer's.
         draws: how many gate vectors, at least 2.
         law: of the gates; by default that of the model.
         per: what shares a draw, see `gates.draw`. With `"batch"` there is one forward
@@ -99,25 +102,31 @@ def predict(
     count("draws", draws, least=2)
     generator = stream(count("seed", seed, least=0), 0, purpose="predict")
     f = gated(model, example=example)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            if per == "batch":
-                many = (law.sample(generator=generator) for _ in range(draws))
-                return Prediction(torch.stack([_under(f, x, gates) for gates in many]))
-            gates = draw(law, per, draws * len(x), generator=generator)
-            outputs = _under(f, x.repeat(draws, *[1] * (x.ndim - 1)), gates)
-            return Prediction(outputs.unflatten(0, (draws, len(x))))
-    finally:
-        for module, training in modes:
-            module.training = training
+    with in_mode(model, False), torch.no_grad():
+        if per == "batch":
+            many = (law.sample(generator=generator) for _ in range(draws))
+            return Prediction(torch.stack([_under(f, x, gates) for gates in many]))
+        size = len(next(leaf for leaf in pytree.tree_leaves(plain(x)) if isinstance(leaf, Tensor)))
+        gates = draw(law, per, draws * size, generator=generator)
+        outputs = _under(f, _repeated(plain(x), size, draws), gates)
+        return Prediction(outputs.unflatten(0, (draws, size)))
 
 
-def _under(f: GatedModel, x: Tensor, gates: Tensor) -> Tensor:
+def _repeated(x: Any, size: int, draws: int) -> Any:
+    """Return a batch `draws` times, one after the other; what has no row per sample stays."""
+
+    def repeat(tensor: Tensor) -> Tensor:
+        rows = tensor.ndim > 0 and len(tensor) == size
+        return tensor.repeat(draws, *[1] * (tensor.ndim - 1)) if rows else tensor
+
+    return pytree.tree_map_only(Tensor, repeat, x)
+
+
+def _under(f: GatedModel, x: Any, gates: Tensor) -> Tensor:
     output = f(x, gates)
+    output = getattr(output, "logits", output)
     if not isinstance(output, Tensor):
-        raise fail("model", "one that returns a tensor", type(output).__name__)
+        raise fail("model", "one that returns a tensor, or logits", type(output).__name__)
     return output
 
 

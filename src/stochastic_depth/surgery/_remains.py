@@ -42,6 +42,9 @@ class Remains(nn.Module):
     def __init__(self, block: nn.Module, unit: Unit) -> None:
         super().__init__()
         assert unit.shortcut is not None  # noqa: S101  # the caller has looked
+        for name, value in vars(block).items():  # a parent may ask what kind of layer it is
+            if name[0] != "_" and isinstance(value, bool | int | float | str):
+                setattr(self, name, value)
         self.kind, self.unit = type(block), unit
         for path in unit.shortcut.modules:
             _place(self, path, block.get_submodule(path))
@@ -109,6 +112,14 @@ class Blend:
         """Return the output under the gate."""
         left = self.unit.shortcut(module, bound(self.kind, self.unit, args, kwargs))  # type: ignore[misc]
         return merged(left, output, self.gate)
+
+
+def is_left(module: nn.Module) -> bool:
+    """Return whether a module stands for a block of which a part was cut out, or is scaled."""
+    hooks = module._forward_hooks.values()
+    return isinstance(module, Bypass | Remains | Nothing) or any(
+        isinstance(hook, Times | Blend) for hook in hooks
+    )
 
 
 def cut(block: nn.Module, unit: Unit, gates: list[float], shared: Set[int]) -> nn.Module:

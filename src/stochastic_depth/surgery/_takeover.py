@@ -6,7 +6,7 @@ has gates: nothing is dropped twice.
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,19 @@ def layer_drops(model: nn.Module) -> list[Rate]:
                     seen.add((id(owner), name))
                     found.append(Rate(path, configured, name, value))
     return found
+
+
+def second_dropper(model: nn.Module, taken: Iterable[Rate]) -> str:
+    """Return the name of a layer drop that was switched on while the model has gates, or ""."""
+    for name, value in _rates_of(getattr(model, "config", None)):
+        return f"config.{name} = {value:g}"
+    for rate in taken:
+        if LAYER_DROP.match(rate.name):
+            owner = model.get_submodule(rate.path)
+            if value := getattr(owner.config if rate.configured else owner, rate.name, 0.0):
+                place = "config." if rate.configured else ""
+                return f"{rate.path}.{place}{rate.name} = {value:g}".lstrip(".")
+    return ""
 
 
 def _rates_of(owner: Any) -> Iterator[tuple[str, float]]:

@@ -22,6 +22,9 @@ SMALL = 64
 USUAL = (224, 32, 28)
 """Tried for models that do not say what size of image they take."""
 
+WAVE = 2000
+"""Length of a guessed wave: a handful of frames of 20 ms at 16 kHz."""
+
 TOKENS = 8
 """Length of a guessed sequence of tokens."""
 
@@ -132,20 +135,29 @@ def plain(example: Any) -> Any:
 
 def _own_guess(model: nn.Module) -> Iterator[Inputs]:
     """Yield what a model of transformers says about its inputs."""
-    dummy = getattr(type(model), "dummy_inputs", None)
-    if dummy is None:
+    weight = next(model.parameters(), None)
+    if weight is None or not hasattr(type(model), "dummy_inputs"):
         return
+    name = getattr(model, "main_input_name", "input_ids")
+    taken = inspect.signature(model.forward).parameters
+    if name in ("input_values", "input_features"):
+        yield Inputs((), {k: v for k, v in _sound(model.config, name, weight) if k in taken})
     try:
         given = dict(model.dummy_inputs)  # type: ignore[arg-type]
     except Exception:  # a property of foreign code, that need not hold for this configuration
         return
-    weight = next(model.parameters(), None)
-    device = None if weight is None else weight.device
-    moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in given.items()}
-    name = getattr(model, "main_input_name", "input_ids")
+    moved = {k: v.to(weight.device) if isinstance(v, Tensor) else v for k, v in given.items()}
     if name in moved or "input_ids" in moved:
-        kept = inspect.signature(model.forward).parameters
-        yield Inputs((), {k: v for k, v in moved.items() if k in kept})
+        yield Inputs((), {k: v for k, v in moved.items() if k in taken})
+
+
+def _sound(config: Any, name: str, like: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield a wave, or a spectrogram of the length that Whisper insists on, and what was said."""
+    frames = 2 * getattr(config, "max_source_positions", SMALL)
+    shape = (ROWS, getattr(config, "num_mel_bins", 80), frames)
+    yield name, _noise(like, (ROWS, WAVE) if name == "input_values" else shape)
+    said = torch.ones((ROWS, TOKENS), dtype=torch.long, device=like.device)
+    yield "decoder_input_ids", said
 
 
 def _first_layer(model: nn.Module) -> nn.Module:

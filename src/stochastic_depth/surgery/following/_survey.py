@@ -191,6 +191,10 @@ class _Survey:
                 for path in parts:  # such as BertAttention and BertLayer: steps of one block
                     groups[outer] = groups.pop(path) + groups[outer]
                 groups[outer].sort(key=lambda join: join.operation)
+            elif len(parts) == len(inner) and self._only_inner(groups, parts, outer):
+                for path in parts:  # such as the mixer of a Mamba block: steps of its branch
+                    del groups[path]
+                    self._other(path, "its addition is a step of a branch")
             elif looped := self._looped(outer, groups[outer], groups):
                 if len(looped) < len(groups[outer]):
                     self._other(outer, "an addition of it goes around blocks")
@@ -204,6 +208,15 @@ class _Survey:
         """Return whether the additions of a part are on the outer stream, not in a branch."""
         sums = {join.total for join in groups[inner]}
         return not any(sums & join.between for join in groups[outer])
+
+    @staticmethod
+    def _only_inner(groups: dict[str, list[Join]], parts: list[str], outer: str) -> bool:
+        """Return whether the block alone has a stream, and its parts none of their own."""
+        within = (join for path in parts for join in groups[path])
+        return all(join.kind != "identity" for join in within) and all(
+            join.kind != "projection"  # a change of precision is no identity
+            for join in groups[outer]
+        )
 
     @staticmethod
     def _is_part(inner: str, outer: str) -> bool:

@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-CONTAINERS = (dict, list, set)
+CONTAINERS = (dict, list, set, OrderedDict)  # hooks are in the last
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 from ..._errors import Unsupported
 from ...blocks import Gate, Rows, with_zero_grads
 from .._frame import Role, dense, first_tensor
-from .._takeover import without_cache
+from .._takeover import second_dropper, without_cache
 from ..following import Unit, spares
 from ._controller import Controller
 from ._execute import Execution
@@ -169,11 +169,9 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
         controller: Controller = vars(self)[CONTROLLER]
         _look_at_tools(self)
         if self.training and controller.forced is None:
-            check_processes(self, controller.options)
-            controller.step = agree(self, controller.options, controller.step)
-            kwargs = without_cache(self, args, kwargs)
+            kwargs = _before_draw(self, controller, args, kwargs)
         x = first_tensor(args, kwargs)
-        with controller.open_pass(self.training, x, _products(self, kwargs)) as running:
+        with controller.open_pass(self.training, x, _products(self, controller, kwargs)) as running:
             output = original.forward(self, *args, **kwargs)
         output = _safe(self, output, (args, kwargs), running)
         controller.follow(output, running)
@@ -182,11 +180,29 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     return forward
 
 
-def _products(model: nn.Module, kwargs: dict[str, Any]) -> str:
+def _before_draw(
+    model: nn.Module, controller: Controller, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Look at what surrounds a training forward; return its keyword arguments."""
+    check_processes(model, controller.options)
+    _look_for_second_dropper(model, controller)
+    controller.step = agree(model, controller.options, controller.step)
+    return without_cache(model, args, kwargs)
+
+
+def _products(model: nn.Module, controller: Controller, kwargs: dict[str, Any]) -> str:
     """Return why dropped blocks run: what a caller asks of every layer cannot be left out."""
-    config = getattr(model, "config", None)
-    asked = kwargs.get("output_attentions", getattr(config, "output_attentions", False))
-    return "the attention of every layer was asked for (output_attentions=True)" if asked else ""
+
+    def asked(name: str) -> bool:
+        return bool(kwargs.get(name, getattr(getattr(model, "config", None), name, False)))
+
+    if asked("output_attentions"):
+        return "the attention of every layer was asked for (output_attentions=True)"
+    forced = None if controller.forced is None else controller.forced.gates
+    each = controller.options.per != "batch" if forced is None else forced.ndim == 2
+    if each and asked("output_router_logits"):  # per batch, those of the layers that run will do
+        return "the router of every sample was asked for (output_router_logits=True)"
+    return ""
 
 
 def _look_at_tools(model: nn.Module) -> None:
@@ -211,7 +227,7 @@ def draw_for_graph(
     _look_at_tools(model)
     controller: Controller = vars(model)[CONTROLLER]
     graph, reason = controller.graph, outside_graph(model)
-    reason = reason or _products(model, kwargs)
+    reason = reason or _products(model, controller, kwargs)
     x = first_tensor(args, kwargs)
     if (graph.gathers or controller.options.per != "batch") and (x is None or len(x) < 2):
         reason = reason or "a batch of one sample"
@@ -220,9 +236,7 @@ def draw_for_graph(
         _say_eager(model, controller, reason)
         return None
     if model.training and controller.forced is None:
-        check_processes(model, controller.options)
-        controller.step = agree(model, controller.options, controller.step)
-        kwargs = without_cache(model, args, kwargs)
+        kwargs = _before_draw(model, controller, args, kwargs)
     graph.forced = controller.forced is not None
     if model.training or graph.forced:
         controller.draw_for_graph(x)
@@ -268,6 +282,18 @@ def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
     warnings.warn(
         f"{type(model).__name__} runs eagerly: its gates do not go into a graph ({reason}). "
         "handle.compile() compiles its branches one by one.",
+        stacklevel=2,
+    )
+
+
+def _look_for_second_dropper(model: nn.Module, controller: Controller) -> None:
+    """Warn once if the model drops layers by itself again."""
+    if "dropper" in controller.warned or not (name := second_dropper(model, controller.rates)):
+        return
+    controller.warned.add("dropper")
+    warnings.warn(
+        f"{type(model).__name__} drops layers twice: its own {name} was switched on after "
+        "stochastic_depth.apply, which had set it to 0. Set it to 0 again.",
         stacklevel=2,
     )
 
