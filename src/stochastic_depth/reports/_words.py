@@ -35,7 +35,8 @@ def signed(spread: Spread) -> str:
 def provenance(comparison: Comparison) -> str:
     """Return data set and sizes: where the figures of a caption come from."""
     data = comparison.runs[0].data
-    sizes = f"{data['train']:,} training and {data['test']:,} test images"
+    what = "sequences" if comparison.runs[0].is_text else "images"
+    sizes = f"{data['train']:,} training and {data['test']:,} test {what}"
     return f"{data['name']}, {sizes}, {counted(len(comparison.seeds), 'seed')}."
 
 
