@@ -160,6 +160,8 @@ def test_bf16_accumulation_and_a_page_of_two_variants(config, tmp_path):
     assert "test loss at best validation" in html
     assert "96 training and 8 test sequences" in html
     assert "test images" not in html
+    assert "The test loss of random was" in html
+    assert " nats on average" in html
 
 
 def test_a_run_is_restored_and_its_tokenizer_kept(config, tmp_path):
@@ -234,3 +236,12 @@ def test_a_survival_of_nothing_is_refused(config):
     )
     with pytest.raises(InvalidArgument, match="depth must be a schedule under which some block"):
         prepare(settings)
+
+
+@pytest.mark.parametrize("recipe", ["elhoushi2026_shakespeare", "demo_digits"])
+def test_a_family_by_its_name(recipe):
+    model = load(recipe, {"model": "transformers/llama"}).model
+    assert model.class_path == f"{CausalLM.__module__}.CausalLM"
+    assert model.init_args["name"] == "transformers/llama"
+    network = Component(model.class_path, model.init_args).build(vocab_size=9, length=4)
+    assert type(network.model).__name__ == "LlamaForCausalLM"

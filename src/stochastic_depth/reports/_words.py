@@ -27,9 +27,10 @@ def listing(items: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else ""
 
 
-def signed(spread: Spread) -> str:
+def signed(spread: Spread, decimals: int = 2) -> str:
     """Return a mean difference with its sign, and its deviation where there are two or more."""
-    return f"{spread.mean:+.2f}" if spread.n == 1 else f"{spread.mean:+.2f} ± {spread.std:.2f}"
+    mean = f"{spread.mean:+.{decimals}f}"
+    return mean if spread.n == 1 else f"{mean} ± {spread.std:.{decimals}f}"
 
 
 def provenance(comparison: Comparison) -> str:

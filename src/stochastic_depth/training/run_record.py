@@ -7,7 +7,7 @@ MEASURES["test_error_at_best"](run)           # a number of the finished run, No
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -160,11 +160,15 @@ class Measure:
         title: heading of its column, with the unit.
         of: reads it from a finished run; None where that does not have it.
         decimals: digits after the point that carry meaning.
+        quantity: what it is called in a sentence, of a measure that decides.
+        unit: of a difference of two, of a measure that decides.
     """
 
     title: str
     of: Callable[[RunRecord], float | None]
     decimals: int = 2
+    quantity: str = "test error"
+    unit: str = "points"
 
     def __call__(self, run: RunRecord) -> float | None:
         """Return the number, or None where the run has not got it."""
@@ -192,10 +196,16 @@ TEST_ERROR_AT_BEST = _in_summary("test error at best validation, %", "test_error
 TEST_ERROR_LAST = _in_summary("test error, last epoch, %", "test_error_last")
 TRAIN_ERROR_RUNNING = _in_summary("training error, running, %", "train_error_running")
 TRAIN_ERROR_FINAL = _in_summary("training error, final, %", "train_error_final")
-TEST_LOSS_AT_BEST = _in_summary(
-    "test loss at best validation, nats", "test_loss_at_best", decimals=4
+TEST_LOSS_AT_BEST = replace(
+    _in_summary("test loss at best validation, nats", "test_loss_at_best", 4),
+    quantity="test loss",
+    unit="nats",
 )
-TEST_LOSS_LAST = _in_summary("test loss, last epoch, nats", "test_loss_last", decimals=4)
+TEST_LOSS_LAST = replace(
+    TEST_LOSS_AT_BEST,
+    title="test loss, last epoch, nats",
+    of=_in_summary("", "test_loss_last").of,
+)
 TOKENS_PER_SECOND = Measure("tokens per second", _tokens_per_second, 0)
 SECONDS = _in_summary("training time, s", "seconds", 1)
 EPOCH_SECONDS = Measure("median epoch, s", _median_epoch, 3)
