@@ -95,8 +95,8 @@ def _pairs_figure(comparison: Comparison) -> Figure:
     caption = (
         "Error of the row minus that of the column, seed by seed, mean ± standard deviation in "
         f"{comparison.test_error.unit}. Blue: the row is lower; orange: higher. Strong colour: a "
-        "clear difference, by p below 0.05 (Wilcoxon, from 6 seeds on; not corrected for the number of pairs) or, with "
-        f"fewer seeds, by all of them. {provenance(comparison)}"
+        "clear difference, by p below 0.05 (Wilcoxon, from 6 seeds on; not corrected for the "
+        f"number of pairs) or, with fewer seeds, by all of them. {provenance(comparison)}"
     )
     found = f"Clear are {listing(words)}." if words else "None is clear."
     number = counted(len(comparison.variants), "variant")
