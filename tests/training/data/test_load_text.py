@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 
@@ -41,6 +42,34 @@ def test_files_of_a_folder_say_which_split_they_are(tmp_path):
     assert splits.num_classes == len(set(training)) == 5
     assert len(splits.train.tokens) == len(training) * 9 // 10
     assert len(splits.validation.tokens) == len(training) - len(training) * 9 // 10
+
+
+def _hub(monkeypatch, splits):
+    """Let the hub hold these splits, of rows by column, and return what it was asked for."""
+    asked = []
+
+    def load_dataset(*names):
+        asked.extend(names)
+        return {split: datasets.Dataset.from_dict(rows) for split, rows in splits.items()}
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return asked
+
+
+def test_a_hub_id_has_a_column_of_text_and_perhaps_a_configuration(monkeypatch):
+    rows = {"train": ["ab" * 30, "cd" * 30], "validation": ["ef" * 30], "other": ["gh"]}
+    asked = _hub(monkeypatch, {split: {"text": texts} for split, texts in rows.items()})
+    splits = load(config("owner/name:small", length=8))
+    assert asked == ["owner/name", "small"]
+    training = "ab" * 30 + "\n" + "cd" * 30
+    assert bytes(splits.train.tokens.tolist()).decode() == training[: len(training) * 9 // 10]
+    assert bytes(splits.validation.tokens.tolist()).decode() == "ef" * 30
+
+
+def test_a_hub_id_without_text(monkeypatch):
+    _hub(monkeypatch, {"train": {"image": [1], "label": [2]}})
+    with pytest.raises(DataError, match="owner/name must have a column text; it has image, label"):
+        load(config("owner/name"))
 
 
 def test_characters_are_numbered_in_their_order(file):
