@@ -134,8 +134,8 @@ def figure(data: pl.DataFrame, name: str, title: str, where: str) -> Figure:
     )
     base = alt.Chart(means).encode(
         x=alt.X("kept:O", title="blocks that run", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("loss:Q", title="test loss, nats", scale=alt.Scale(type="log", zero=False)),
-        color=alt.Color("variant:N", title=None),
+        y=alt.Y("loss:Q", title="test loss, nats", scale=alt.Scale(type="log", nice=False)),
+        color=alt.Color("variant:N", title=None, sort=None, legend=alt.Legend(symbolOpacity=1)),
         tooltip=["variant", "subset", alt.Tooltip("loss:Q", format=".4f")],
     )
     lines = base.transform_filter("datum.prefix").mark_line(point=True)
