@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from stochastic_depth import DataError, InvalidArgument, Unsupported
 from stochastic_depth.experiments import RunRecord, compare
 from stochastic_depth.reports import write_page
+from stochastic_depth.surgery import plan
 from stochastic_depth.training import Component, RunConfig, load, prepare, restore, train
 from stochastic_depth.training._checkpoint import read
 from stochastic_depth.training._loop import training_batches
@@ -140,6 +141,7 @@ def test_gates_differ_between_the_sequences_of_a_batch(family, config):
     assert drawn.shape == (3, 8)
     assert torch.equal(drawn[0], torch.ones(8))
     assert 0 < int((drawn[-1] == 0).sum()) < 8
+    assert "a gate scales each branch of its block" in str(plan(prepared.model))
 
 
 def test_blocks_come_back_as_the_curriculum_falls_to_nothing(whole):
