@@ -38,8 +38,8 @@ PAPERS = {
     "elhoushi2026": (
         "Elhoushi et al. 2026",
         "M. Elhoushi et al., *Don't Drop Dropout*, ICML 2026: layer dropout that rises with depth "
-        "and falls with time leaves a language model that can be cut short. What is compared is its "
-        "published replication on digits and on Tiny Shakespeare.",
+        "and falls with time leaves a language model that can be cut short. What is compared is "
+        "its published replication on digits and on Tiny Shakespeare.",
     ),
     "backbone": (
         "A backbone on little data",
