@@ -35,6 +35,12 @@ PAPERS = {
         "Regime*, 2022: the factor on the branches decides whether a deep network explodes, is "
         "stable, or does nothing.",
     ),
+    "elhoushi2026": (
+        "Elhoushi et al. 2026",
+        "M. Elhoushi et al., *Don't Drop Dropout*, ICML 2026: layer dropout that rises with depth "
+        "and falls with time leaves a language model that can be cut short. What is compared is "
+        "its published replication on digits and on Tiny Shakespeare.",
+    ),
     "backbone": (
         "A backbone on little data",
         "Stochastic depth in a ResNet-50 trained on a few thousand images, beside dropout and "

@@ -15,6 +15,7 @@ SCHEDULES = {
     "linear-offset": sd.schedules.linear(0.4, rule="offset"),
     "power": sd.schedules.power(0.3, exponent=2.5),
     "cosine": sd.schedules.cosine(0.2),
+    "exponential": sd.schedules.exponential(0.2),
 }
 
 FAMILIES = {
@@ -24,6 +25,7 @@ FAMILIES = {
     "linear-offset": lambda last: sd.schedules.linear(last, rule="offset"),
     "power": lambda last: sd.schedules.power(last, exponent=2.5),
     "cosine": sd.schedules.cosine,
+    "exponential": sd.schedules.exponential,
 }
 
 RESCALES = ("train", "test", "none")

@@ -5,7 +5,7 @@ must hold is known from the type. Imported by what parses, not by the core.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
@@ -31,6 +31,9 @@ NAMES: dict[Any, str] = {
 }
 
 
+CAUSAL_LM = "stochastic_depth.training.language_models.CausalLM"
+
+
 def new_parser(**settings: Any) -> ArgumentParser:
     """Return a parser that raises where others leave the program, and expands no prefixes."""
     return ArgumentParser(
@@ -51,13 +54,29 @@ def parse(
     Raises:
         InvalidArgument: an argument is unknown, missing or of the wrong type.
     """
+    arguments = list(_spelled_out(arguments))
     try:
-        return parser.parse_args(list(arguments), namespace=base)
+        return parser.parse_args(arguments, namespace=base)
     except ArgumentError as error:
         for pattern, explain in COMPLAINTS:
             if found := pattern.search(error.message):
                 raise explain(_spoken_to(parser, arguments), *found.groups()) from error
         raise InvalidArgument(" ".join(error.message.split())) from error
+
+
+def _spelled_out(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments, `--model transformers/NAME` as import path and name."""
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--model":
+            value = value if equals else next(words, "")
+        if option == "--model" and value.startswith("transformers/"):
+            yield from (f"--model={CAUSAL_LM}", f"--model.init_args.name={value}")
+        elif option == "--model" and not equals:
+            yield from filter(None, (word, value))
+        else:
+            yield word
 
 
 def _spoken_to(parser: ArgumentParser, arguments: Sequence[str]) -> ArgumentParser:

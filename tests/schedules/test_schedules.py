@@ -1,3 +1,4 @@
+import math
 import pickle
 from math import inf, nan
 
@@ -113,6 +114,13 @@ def test_cosine_in_closed_form():
     assert_close(
         sd.schedules.cosine(0.5)(3), torch.tensor([0.875, 0.625, 0.5], dtype=torch.float64)
     )
+
+
+def test_exponential_is_the_rule_of_layerskip():
+    """D(l) = e^(l ln 2 / (L - 1)) - 1, times the largest rate."""
+    expected = [1 - 0.2 * math.expm1(block * math.log(2) / 31) for block in range(32)]
+    assert_close(sd.schedules.exponential(0.8)(32), torch.tensor(expected, dtype=torch.float64))
+    assert sd.schedules.exponential(0.3)(1).tolist() == [1.0]
 
 
 @given(st.lists(probability, min_size=1, max_size=20))

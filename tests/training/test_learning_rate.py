@@ -81,3 +81,25 @@ def test_a_warmup_as_long_as_training():
 def test_refusals(arguments, message):
     with pytest.raises(InvalidArgument, match=message):
         LearningRateConfig(**arguments)
+
+
+def test_a_warmup_in_steps_and_a_cosine_that_stops_above_nothing():
+    config = LearningRateConfig(0.5, "cosine", warmup_steps=4, floor=0.1)
+    measured = rates(config, epochs=2)
+    assert measured[:4] == pytest.approx([0.125, 0.25, 0.375, 0.5])
+    expected = [0.05 + 0.45 * (1 + math.cos(math.pi * step / 10)) / 2 for step in range(10)]
+    assert measured[4:] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"warmup_steps": -1}, "warmup_steps must be at least 0"),
+        ({"warmup_steps": 3, "warmup_epochs": 1}, "warmup_steps must be 0 beside .*epochs; got 3"),
+        ({"floor": 1.0}, r"floor must be in \[0, 1\); got 1.0"),
+        ({"floor": 0.1, "decay": "constant"}, "floor must be 0 unless decay is 'cosine'"),
+    ],
+)
+def test_refusals_of_the_schedule_of_language_models(fields, message):
+    with pytest.raises(InvalidArgument, match=message):
+        LearningRateConfig(**fields)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+import torch
 import yaml
 
 from stochastic_depth import InvalidArgument
@@ -268,3 +269,92 @@ def test_the_backbone():
 @pytest.mark.parametrize("rescale", ["train", "test", "none"])
 def test_the_convention_of_inference_is_a_field(rescale):
     assert load("backbone_resnet50", {"depth.rescale": rescale}).depth.rescale == rescale
+
+
+LANGUAGE = (
+    "elhoushi2024_layerskip",
+    "elhoushi2026_shakespeare",
+    "fan2020_layerdrop",
+    "nanogpt_pr348",
+    "zhang2020_progressive",
+)
+
+
+def _rates(config, progress):
+    """Return the probability that each block of a recipe drops, after a share of training."""
+    depth = config.depth
+    survival = depth.survival(config.model.init_args["depth"])
+    return (1 - depth.curriculum_of(survival)(progress)).tolist()
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_language_models_are_clipped_and_warm_up_by_steps(name):
+    config = load(name)
+    assert config.model.class_path.endswith(".CausalLM")
+    assert config.data.is_text
+    assert config.gradient_clip is not None
+    assert (config.learning_rate.decay, config.learning_rate.warmup_steps > 0) == ("cosine", True)
+    assert config.optimizer.class_path == "torch.optim.AdamW"
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.25, 1.0])
+def test_dropping_rises_with_depth_and_falls_to_nothing_with_time(progress):
+    """Elhoushi et al. 2026: l/(L-1) of the largest rate, times 1 - t/T; scaled as equation 6."""
+    config = load("elhoushi2026_shakespeare")
+    expected = [0.8 * block / 5 * (1 - progress) for block in range(6)]
+    assert _rates(config, progress) == pytest.approx(expected, abs=1e-12)
+    depth = config.depth
+    assert (depth.per, depth.rescale, depth.scale) == ("sample", "train", "branch")
+    assert (config.batch_size, config.data.limit, config.data.length) == (16, 16 * 800, 64)
+    steps = [config.learning_rate.at(step, 800, 1) for step in (0, 19, 20, 799)]
+    assert steps == pytest.approx([0.0005, 0.01, 0.01, 0.001], rel=1e-3)
+
+
+def test_full_depth_at_the_end_is_a_field_of_the_curriculum():
+    config = load("elhoushi2026_shakespeare", {"depth.until": 0.9})
+    assert _rates(config, 0.45) == pytest.approx([0.4 * block / 5 for block in range(6)])
+    assert _rates(config, 0.9) == _rates(config, 0.95) == [0.0] * 6
+
+
+def test_layerskip():
+    config = load("elhoushi2024_layerskip")
+    expected = [0.1 * math.expm1(block * math.log(2) / 31) for block in range(32)]
+    for progress in (0.0, 1.0):
+        assert _rates(config, progress) == pytest.approx(expected, abs=1e-12)
+    assert (config.depth.per, config.depth.rescale) == ("sample", "none")
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.01, 0.5])
+def test_progressive_layer_dropping(progress):
+    config = load("zhang2020_progressive")
+    theta = 0.5 * math.exp(-100 * progress) + 0.5
+    expected = [block / 12 * (1 - theta) for block in range(1, 13)]
+    assert _rates(config, progress) == pytest.approx(expected, abs=1e-12)
+    assert (config.depth.per, config.depth.rescale, config.depth.scale) == (
+        "batch",
+        "train",
+        "branch",
+    )
+
+
+def test_layerdrop():
+    config = load("fan2020_layerdrop")
+    assert _rates(config, 0.5) == pytest.approx([0.2] * 16)
+    assert (config.depth.rescale, config.depth.independent) == ("none", True)
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 0.2), (400, 0.2), (450, 0.1), (500, 0.0)])
+def test_the_odd_blocks_of_nanogpt_drop_for_a_third_of_the_steps(step, rate):
+    config = load("nanogpt_pr348")
+    expected = [rate * (block % 2) for block in range(11)]
+    assert _rates(config, step / 1308) == pytest.approx(expected, abs=2e-4)
+    assert (config.depth.law, config.depth.independent) == ("fixed-depth", True)
+
+
+def test_every_process_of_nanogpt_leaves_out_exactly_one_block():
+    depth = load("nanogpt_pr348").depth
+    law = depth.law_of(depth.survival(11))
+    for seed in range(50):
+        dropped = (law.sample(generator=torch.Generator().manual_seed(seed)) == 0).nonzero()
+        assert len(dropped) == 1
+        assert int(dropped) % 2 == 1

@@ -45,7 +45,7 @@ def for_images(name: str, images: Splits | None) -> dict[str, Any]:
     """Return the arguments with which a network takes these images and tells their classes."""
     if images is None:
         return {}
-    channels, *_ = images.image_shape
+    channels, *_ = images.input_shape
     classes = {"num_classes": images.num_classes}
     library, slash, _ = name.partition("/")
     if slash:

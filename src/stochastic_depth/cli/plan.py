@@ -146,7 +146,7 @@ def _images(
 def _example(network: nn.Module, images: Splits | None, size: int) -> torch.Tensor:
     side = count("image_size", size)
     if images is not None:
-        return torch.randn(2, *images.image_shape)
+        return torch.randn(2, *images.input_shape)
     first = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None:
         raise fail("image_size", "left out for a model without convolutions", size)

@@ -4,7 +4,6 @@ import json as json_module
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +20,7 @@ def train(
     that holds an unfinished run of the same configuration resumes it, with the same
     weights in the end; one that holds another configuration is refused.
     --data, --limit, --image-size, --flip and --no-flip are short for fields of the data;
-    --depth.enabled false trains at constant depth.
+    --depth.enabled false trains at constant depth. With --data.tokenizer the data are text.
 
     Example: sdepth train --recipe huang2016_cifar10 --data data/cifar10 --epochs 3 --out run
 
@@ -36,19 +35,20 @@ def train(
     """
     command = shlex.join(["sdepth", *sys.argv[1:]])
     record = training.train(config, out, command=command, progress=progress)
-    _print_summary(record["summary"], out)
+    _print_summary(out)
     if json is not None:
         json.write_text(json_module.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def _print_summary(summary: dict[str, Any], out: Path) -> None:
-    from ..training.run_record import MEASURES
+def _print_summary(out: Path) -> None:
+    from ..training.run_record import MEASURES, RunRecord
 
     table = Table(box=None, show_header=False)
-    for name, measure in MEASURES.items():
-        if summary.get(name) is not None:
-            table.add_row(measure.title, f"{summary[name]:.{measure.decimals}f}")
+    run = RunRecord.read(out)
+    for measure in MEASURES.values():
+        if (value := measure(run)) is not None:
+            table.add_row(measure.title, f"{value:.{measure.decimals}f}")
     console = Console()
     console.print(table)
     console.print(f"Written to {out}")

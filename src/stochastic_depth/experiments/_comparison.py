@@ -14,6 +14,8 @@ from ..training.run_record import (
     REALISED_DEPTH,
     TEST_ERROR_AT_BEST,
     TEST_ERROR_LAST,
+    TEST_LOSS_AT_BEST,
+    TEST_LOSS_LAST,
     Measure,
     RunRecord,
 )
@@ -98,8 +100,13 @@ class Comparison:
 
     @property
     def test_error(self) -> Measure:
-        """The measure that decides: test error at the best validation epoch where there is one."""
+        """The measure that decides: test error at the best validation epoch where there is one.
+
+        Of language models it is the test loss.
+        """
         validated = all(run.has_validation for run in self.runs)
+        if all(run.is_text for run in self.runs):
+            return TEST_LOSS_AT_BEST if validated else TEST_LOSS_LAST
         return TEST_ERROR_AT_BEST if validated else TEST_ERROR_LAST
 
     def spread(self, variant: str, measure: Measure) -> Spread | None:

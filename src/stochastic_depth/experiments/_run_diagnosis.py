@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .. import gates, theory, training
+from .._errors import Unsupported
 from ..models import ScaledResNet, VanillaResNet
 from ..surgery import Block, find_blocks, gated
 from ..surgery._hidden_states import block_gradients
-from ..training.data import Batches, ImageSet, Splits
+from ..training.data import Batches, Examples, Splits
 
 if TYPE_CHECKING:  # it imports Lightning, for which reports of runs need not wait
     from ..training import Restored
@@ -73,6 +74,11 @@ def diagnose(
     """
     restored = training.restore(path, data_dir)
     model, splits = restored.prepared.model, restored.prepared.splits
+    if splits.is_text:
+        raise Unsupported(
+            f"{path} must be a run on images; it is a language model, whose inputs are whole "
+            "numbers without derivatives. Evaluate it with single blocks off instead."
+        )
     name, images = _held_out(splits)
     x, y = Batches(images, samples, seed).batch(0, 0)
     blocks, law = find_blocks(model), _law(restored)
@@ -92,9 +98,9 @@ def _law(restored: "Restored") -> gates.Law:
     return prepared.handle.law
 
 
-def _held_out(splits: Splits) -> tuple[str, ImageSet]:
+def _held_out(splits: Splits) -> tuple[str, Examples]:
     for name in ("test", "validation"):
-        images: ImageSet = getattr(splits, name)
+        images: Examples = getattr(splits, name)
         if len(images):
             return name, images
     return "training", splits.train

@@ -50,7 +50,7 @@ def trained(experiment: Experiment, context: Context) -> Comparison:
     """
     config = load(experiment.recipe, {**experiment.fields, **images(context)})
     seeds = range(context.seed, context.seed + experiment.seeds)
-    with _kept(context) as directory:
+    with kept(context) as directory:
         out = directory / experiment.name
         comparison = compare(config, experiment.variants, seeds, out)
         if context.directory is not None:
@@ -128,7 +128,7 @@ def images(context: Context) -> dict[str, str]:
 
 
 @contextmanager
-def _kept(context: Context) -> Iterator[Path]:
+def kept(context: Context) -> Iterator[Path]:
     """Yield the folder of the runs, one that vanishes if none was given."""
     if context.directory is not None:
         yield context.directory

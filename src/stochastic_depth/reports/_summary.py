@@ -54,27 +54,29 @@ def _conclusion(comparison: Comparison, variant: str) -> Conclusion:
         return Conclusion(variant, waiting, "", "", "")
     return Conclusion(
         variant,
-        headline=_headline(comparison.baseline, variant, difference),
+        headline=_headline(comparison, variant, difference),
         certainty=_certainty(difference, len(comparison.variants) - 1),
         effect=_effect(comparison, variant),
         time=_time(comparison, variant),
     )
 
 
-def _headline(baseline: str, variant: str, difference: PairedDifference) -> str:
+def _headline(comparison: Comparison, variant: str, difference: PairedDifference) -> str:
     seeds = counted(difference.n, "seed")
+    baseline, measure = comparison.baseline, comparison.test_error
+    mean, digits = signed(difference.spread, measure.decimals), f".{measure.decimals}f"
     if not is_clear(difference):
         return (
-            f"No clear difference in test error: {variant} was lower in {difference.wins} of "
-            f"{seeds}, and {baseline} − {variant} = {signed(difference.spread)} points."
+            f"No clear difference in {measure.quantity}: {variant} was lower in "
+            f"{difference.wins} of {seeds}, and {baseline} − {variant} = {mean} {measure.unit}."
         )
     lower = "lower" if difference.spread.mean > 0 else "higher"
     gaps = difference.differences
     return (
-        f"The test error of {variant} was {lower} than that of {baseline} in "
+        f"The {measure.quantity} of {variant} was {lower} than that of {baseline} in "
         f"{max(difference.wins, difference.losses)} of {seeds}, by "
-        f"{abs(difference.spread.mean):.2f} points on average "
-        f"(differences {min(gaps):+.2f} to {max(gaps):+.2f})."
+        f"{abs(difference.spread.mean):{digits}} {measure.unit} on average "
+        f"(differences {min(gaps):+{digits}} to {max(gaps):+{digits}})."
     )
 
 

@@ -41,8 +41,8 @@ def seeds_table(comparison: Comparison) -> Table:
     differences = [comparison.difference(variant, measure) for variant in others]
     spreads = [comparison.spread(variant, measure) for variant in comparison.variants]
     means = [
-        *(_spread(spread) for spread in spreads),
-        *(signed(d.spread) if d else NOTHING for d in differences),
+        *(_spread(spread, measure.decimals) for spread in spreads),
+        *(signed(d.spread, measure.decimals) if d else NOTHING for d in differences),
     ]
     wins = [f"{d.wins} of {d.n}" if d else NOTHING for d in differences]
     totals = [("mean ± std", *means)]

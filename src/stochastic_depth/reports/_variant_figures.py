@@ -35,7 +35,7 @@ def _seeds_figure(comparison: Comparison) -> Figure:
     spreads = {v: comparison.spread(v, measure) for v in comparison.variants}
     means = [f"{variant} {spread}" for variant, spread in spreads.items() if spread]
     caption = (
-        "One point is one run; a line joins the runs of one seed, which share images, initial "
+        "One point is one run; a line joins the runs of one seed, which share the data, initial "
         f"weights and the order of batches. Dotted: means. {provenance(comparison)}"
     )
     description = f"Points by seed: {measure.title}. Mean ± standard deviation: {listing(means)}."
@@ -67,7 +67,7 @@ def seeds_chart(comparison: Comparison) -> alt.LayerChart:
         tooltip=[
             alt.Tooltip("variant:N"),
             alt.Tooltip("seed:O"),
-            alt.Tooltip("error:Q", title=measure.title, format=".2f"),
+            alt.Tooltip("error:Q", title=measure.title, format=f".{measure.decimals}f"),
         ],
     )
     means = base.mark_rule(strokeDash=[2, 3], strokeWidth=1.5).encode(
@@ -94,13 +94,14 @@ def _pairs_figure(comparison: Comparison) -> Figure:
     words = [f"{row['variant']} below {row['against']}" for row in clear.iter_rows(named=True)]
     caption = (
         "Error of the row minus that of the column, seed by seed, mean ± standard deviation in "
-        "points. Blue: the row is lower; orange: higher. Strong colour: a clear difference, by p "
-        "below 0.05 (Wilcoxon, from 6 seeds on; not corrected for the number of pairs) or, with "
-        f"fewer seeds, by all of them. {provenance(comparison)}"
+        f"{comparison.test_error.unit}. Blue: the row is lower; orange: higher. Strong colour: a "
+        "clear difference, by p below 0.05 (Wilcoxon, from 6 seeds on; not corrected for the "
+        f"number of pairs) or, with fewer seeds, by all of them. {provenance(comparison)}"
     )
     found = f"Clear are {listing(words)}." if words else "None is clear."
     number = counted(len(comparison.variants), "variant")
-    description = f"Matrix of the differences in test error of {number}. {found}"
+    quantity = comparison.test_error.quantity
+    description = f"Matrix of the differences in {quantity} of {number}. {found}"
     chart = pairs_chart(comparison, table)
     return Figure("pairs", "Every two variants", caption, description, chart)
 
@@ -170,10 +171,10 @@ def pairs_chart(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
     """
     shown = only_shown(), only_shown().replace("datum.variant", "datum.against")
     base = alt.Chart(table).transform_filter(shown[0]).transform_filter(shown[1])
-    order = list(comparison.variants)
+    order, measure = list(comparison.variants), comparison.test_error
     axis = alt.Axis(grid=False, labelAngle=0, labelLimit=160)
     x = alt.X("against:N", title="against", sort=order, axis=axis)
-    y = alt.Y("variant:N", title="test error of", sort=order, axis=axis)
+    y = alt.Y("variant:N", title=f"{measure.quantity} of", sort=order, axis=axis)
     domain = ["equal", "lower", "higher"]
     fields = base.mark_rect(cornerRadius=3).encode(
         x=x,
@@ -185,7 +186,7 @@ def pairs_chart(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
         tooltip=[
             alt.Tooltip("variant:N"),
             alt.Tooltip("against:N"),
-            alt.Tooltip("text:N", title="difference, points"),
+            alt.Tooltip("text:N", title=f"difference, {measure.unit}"),
             alt.Tooltip("seeds:N", title="lower in"),
             alt.Tooltip("p:N", title="p (Wilcoxon)"),
         ],
@@ -198,13 +199,13 @@ def pairs_chart(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
 
 def pairwise(comparison: Comparison) -> pl.DataFrame:
     """Return variant − against in test error for all ordered pairs with a common seed."""
-    rows = []
+    rows, measure = [], comparison.test_error
     for variant in comparison.variants:
         for against in comparison.variants:
-            found = comparison.difference(against, comparison.test_error, variant)
+            found = comparison.difference(against, measure, variant)
             if variant == against or found is None:
                 continue
-            mean, text = found.spread.mean, signed(found.spread)
+            mean, text = found.spread.mean, signed(found.spread, measure.decimals)
             direction = "equal" if mean == 0 else "lower" if mean < 0 else "higher"
             seeds = f"{found.losses} of {found.n} seeds"
             p = "from 6 seeds on" if found.p_wilcoxon is None else f"{found.p_wilcoxon:.2g}"

@@ -27,15 +27,17 @@ def listing(items: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else ""
 
 
-def signed(spread: Spread) -> str:
+def signed(spread: Spread, decimals: int = 2) -> str:
     """Return a mean difference with its sign, and its deviation where there are two or more."""
-    return f"{spread.mean:+.2f}" if spread.n == 1 else f"{spread.mean:+.2f} ± {spread.std:.2f}"
+    mean = f"{spread.mean:+.{decimals}f}"
+    return mean if spread.n == 1 else f"{mean} ± {spread.std:.{decimals}f}"
 
 
 def provenance(comparison: Comparison) -> str:
     """Return the data set and its sizes, for captions."""
     data = comparison.runs[0].data
-    sizes = f"{data['train']:,} training and {data['test']:,} test images"
+    what = "sequences" if comparison.runs[0].is_text else "images"
+    sizes = f"{data['train']:,} training and {data['test']:,} test {what}"
     return f"{data['name']}, {sizes}, {counted(len(comparison.seeds), 'seed')}."
 
 

@@ -9,6 +9,7 @@ the rule is an argument of `linear`.
 """
 
 from ._depth import Cosine as cosine
+from ._depth import Exponential as exponential
 from ._depth import Linear as linear
 from ._depth import Power as power
 from ._depth import Uniform as uniform
@@ -16,4 +17,4 @@ from ._schedule import Schedule
 from ._tables import Fixed as fixed
 from ._tables import Stagewise as stagewise
 
-__all__ = ["Schedule", "cosine", "fixed", "linear", "power", "stagewise", "uniform"]
+__all__ = ["Schedule", "cosine", "exponential", "fixed", "linear", "power", "stagewise", "uniform"]

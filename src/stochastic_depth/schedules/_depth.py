@@ -147,3 +147,35 @@ class Cosine(Schedule):
 
     def survival(self, num_blocks: int) -> Tensor:
         return 1 - (1 - self.last) * (1 - torch.cos(math.pi * depth_fraction(num_blocks))) / 2
+
+
+@dataclass(frozen=True, repr=False)
+class Exponential(Schedule):
+    """Survival falls as a power of two: `p_l = 1 - (2^(l/(L-1)) - 1)(1 - last)`, l = 0..L-1.
+
+    The first block never drops, and later blocks drop faster than by a straight line. With
+    one block it is 1.
+
+    Args:
+        last: survival probability of the last block, in [0, 1].
+
+    Raises:
+        InvalidArgument: `last` outside [0, 1] or NaN.
+
+    Example:
+        >>> import stochastic_depth as sd
+        >>> sd.schedules.exponential(0.5)(3)
+        tensor([1.0000, 0.7929, 0.5000], dtype=torch.float64)
+
+    References:
+        Elhoushi et al. 2024, "LayerSkip", section 4.1.
+    """
+
+    last: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "last", probability("last", self.last))
+
+    def survival(self, num_blocks: int) -> Tensor:
+        index = torch.arange(num_blocks, dtype=torch.float64, device="cpu")
+        return 1 - (2 ** (index / max(num_blocks - 1, 1)) - 1) * (1 - self.last)

@@ -12,10 +12,12 @@ from .. import budgets, curricula, gates, schedules
 from .._checks import count, fail, one_of, probability
 from .._typing import Mask, Probabilities
 from ..schedules._depth import LinearRule
-from ..surgery import Handle
+from ..surgery import Handle, Scale
 from ._component import Component
 
-ScheduleName = Literal["uniform", "linear", "power", "cosine", "fixed", "sense", "auto"]
+ScheduleName = Literal[
+    "uniform", "linear", "power", "cosine", "exponential", "fixed", "sense", "auto"
+]
 CURRICULA = ("constant", "warmup", "progressive", "early", "late", "piecewise")
 LawName = Literal["bernoulli", "fixed-depth"]
 
@@ -42,8 +44,8 @@ class DepthConfig:
 
     Args:
         enabled: whether depth is random; false trains at constant depth.
-        schedule: `"uniform"`, `"linear"`, `"power"`, `"cosine"`, `"fixed"`, `"sense"`
-            (survival in proportion to sensitivities, see `budgets.sense`), or `"auto"`:
+        schedule: `"uniform"`, `"linear"`, `"power"`, `"cosine"`, `"exponential"`, `"fixed"`,
+            `"sense"` (survival in proportion to sensitivities, see `budgets.sense`), or `"auto"`:
             uniform for a budget of at least 1/2, sense below.
         last: survival probability of the last block, in [0, 1]; of every block for
             `"uniform"`. Left out when `budget` or `probabilities` is given.
@@ -65,6 +67,8 @@ class DepthConfig:
         law: `"bernoulli"`, or `"fixed-depth"` for equally many blocks in every step.
         per: what shares a draw: `"batch"`, `"sample"` or `"subset"`.
         rescale: `"train"`, `"test"` (Huang et al.) or `"none"`.
+        scale: what a gate scales: the whole change of its `"block"`, or each `"branch"` of it
+            apart; see `apply`.
         dropped_grads: gradient of a dropped block: `"none"`, or `"zero"` (Huang et al.),
             under which weight decay and momentum still move it.
         ranks: whether processes that train together have `"shared"` gates or `"independent"`
@@ -98,6 +102,7 @@ class DepthConfig:
     law: LawName = "bernoulli"
     per: gates.Per = "batch"
     rescale: gates.Rescale = "train"
+    scale: Scale = "block"
     dropped_grads: Literal["none", "zero"] = "none"
     ranks: Literal["shared", "independent"] | None = None
     transitions: Literal["protect", "drop"] = "protect"
@@ -108,6 +113,7 @@ class DepthConfig:
         if "." not in self.curriculum:
             one_of("depth.curriculum", self.curriculum, CURRICULA)
         one_of("depth.law", self.law, get_args(LawName))
+        one_of("depth.scale", self.scale, get_args(Scale))
         for name, (choice, values) in BELONGS.items():
             given = getattr(self, name)
             if (given is not None) != (getattr(self, choice) in values):
@@ -232,7 +238,11 @@ class DepthConfig:
             return partial(schedules.linear, rule=self.rule)
         if self.schedule == "power":
             return partial(schedules.power, exponent=self.exponent or 0.0)
-        return schedules.uniform if self.chosen == "uniform" else schedules.cosine
+        by_name: dict[str, Callable[[float], schedules.Schedule]] = {
+            "uniform": schedules.uniform,
+            "exponential": schedules.exponential,
+        }
+        return by_name.get(self.chosen, schedules.cosine)
 
 
 def set_survival(handle: Handle, curriculum: Moving, progress: float) -> None:

@@ -16,7 +16,7 @@ from ..gates import draw, stream
 from ..surgery import Handle
 from ._prepare import Prepared, sensing_batches
 from ._sense import SenseSchedule
-from .data import Batches, ImageSet, even
+from .data import Batches, Examples, even
 
 
 class Depth(NamedTuple):
@@ -112,7 +112,7 @@ class StepGates:
         config = prepared.config
         self.prepared = prepared
         self.batches = batches
-        self.sense = _sense_schedule(prepared, batches.image_set)
+        self.sense = _sense_schedule(prepared, batches.examples)
         self.handle = prepared.handle
         self.curriculum = prepared.curriculum if prepared.handle else None
         self.depth = config.depth
@@ -184,7 +184,7 @@ class StepGates:
                 yield draw(handle.law, self.depth.per, number, generator=generator), number
 
 
-def _sense_schedule(prepared: Prepared, train: ImageSet) -> SenseSchedule | None:
+def _sense_schedule(prepared: Prepared, train: Examples) -> SenseSchedule | None:
     """Return what refits the schedule to sensitivities, where that is asked for."""
     config, depth = prepared.config, prepared.config.depth
     if prepared.handle is None or depth.interval is None or depth.budget is None:

@@ -17,7 +17,7 @@ class LearningRateConfig:
     |----------------|-------------------------------------------------------------|
     | `"constant"`   | initial                                                     |
     | `"milestones"` | initial * factor^k, k milestones m with epoch >= m * epochs |
-    | `"cosine"`     | initial * (1 + cos(pi (t - w) / (T - w))) / 2               |
+    | `"cosine"`     | initial * (f + (1 - f) (1 + cos(pi (t - w) / (T - w))) / 2) |
 
     Epochs count from 1, as Huang et al.'s program counts them: of 500 epochs with
     milestones 0.5 and 0.75, epochs 1-249 run at the initial rate, 250-374 at a
@@ -29,6 +29,8 @@ class LearningRateConfig:
         milestones: shares of training in (0, 1), increasing; for `"milestones"`.
         factor: what each milestone multiplies the rate by, in (0, 1).
         warmup_epochs: length of the warm-up.
+        warmup_steps: its length in steps, in place of epochs.
+        floor: the share f of the initial rate, in [0, 1), that a cosine ends at.
         warmup_rate: rate during the warm-up; None rises linearly, from
             initial / w in the first step to initial in step w.
 
@@ -49,6 +51,8 @@ class LearningRateConfig:
     milestones: tuple[float, ...] = ()
     factor: float = 0.1
     warmup_epochs: int = 0
+    warmup_steps: int = 0
+    floor: float = 0.0
     warmup_rate: float | None = None
 
     def __post_init__(self) -> None:
@@ -56,9 +60,20 @@ class LearningRateConfig:
         one_of("learning_rate.decay", self.decay, get_args(Decay))
         interval("learning_rate.factor", self.factor, 0.0, 1.0)
         count("learning_rate.warmup_epochs", self.warmup_epochs, least=0)
+        count("learning_rate.warmup_steps", self.warmup_steps, least=0)
+        if self.warmup_steps and self.warmup_epochs:
+            given = self.warmup_steps
+            raise fail("learning_rate.warmup_steps", "0 beside learning_rate.warmup_epochs", given)
+        self._check_floor()
         if self.warmup_rate is not None:
             positive("learning_rate.warmup_rate", self.warmup_rate)
         self._check_milestones()
+
+    def _check_floor(self) -> None:
+        if not 0 <= self.floor < 1:
+            raise fail("learning_rate.floor", "in [0, 1)", self.floor)
+        if self.floor and self.decay != "cosine":
+            raise fail("learning_rate.floor", "0 unless decay is 'cosine'", self.floor)
 
     def _check_milestones(self) -> None:
         field, given = "learning_rate.milestones", self.milestones
@@ -80,7 +95,7 @@ class LearningRateConfig:
         Returns:
             The learning rate of that step.
         """
-        warmup = self.warmup_epochs * steps_per_epoch
+        warmup = self.warmup_steps or self.warmup_epochs * steps_per_epoch
         if step < warmup:
             return (
                 self.initial * (step + 1) / warmup if self.warmup_rate is None else self.warmup_rate
@@ -91,5 +106,6 @@ class LearningRateConfig:
             return float(self.initial * self.factor**passed)
         if self.decay == "cosine":
             total = epochs * steps_per_epoch - warmup
-            return self.initial * (1 + math.cos(math.pi * (step - warmup) / max(total, 1))) / 2
+            falling = (1 + math.cos(math.pi * (step - warmup) / max(total, 1))) / 2
+            return self.initial * (self.floor + (1 - self.floor) * falling)
         return self.initial

@@ -18,20 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import cross_entropy
 
 from . import _checkpoint as checkpoints
 from ._depth_record import DepthRecord, StepGates
 from ._launch import TERMINATED, Ending, Place, by_first, gathered, new_fabric
-from ._measurements import Measurements, evaluate
+from ._measurements import Measurements, evaluate, mean_loss, wrong
 from ._prepare import Prepared, evaluation_batches, training_batches
 from ._run_config import RunConfig
 from ._run_directory import RunDirectory
-from .data import Batches
+from .data import Batches, Examples
 from .record import Evaluation, Score, Summary
 
 REDRAW = 0.2  # seconds between two updates of the progress line: drawing costs more than a step
@@ -103,9 +102,8 @@ class Training:
         self.measured.watch.start()
         leaving = False
         for index in range(self.step % len(self.batches), len(self.batches)):
-            images, labels = self.batches.batch(epoch, index)
-            loss, logits = self._train_step(images, labels, index)
-            self.measured.add(self.step, loss, logits, labels, self.gates.shares(index))
+            loss, missed = self._train_step(*self.batches.batch(epoch, index), index)
+            self.measured.add(self.step, loss, missed, self.gates.shares(index))
             self.step += 1
             leaving = self.ending.agreed()
             if index + 1 < len(self.batches):
@@ -114,9 +112,9 @@ class Training:
         self._end_of_epoch(epoch, leaving)
 
     def _train_step(
-        self, images: Float[Tensor, "N C H W"], labels: Int[Tensor, " N"], index: int
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, "N K"]]:
-        """Take one step on a batch, run in parts; return its mean loss and its logits."""
+        self, inputs: Shaped[Tensor, "N *input"], targets: Int[Tensor, "N *target"], index: int
+    ) -> tuple[Float[Tensor, ""], Shaped[Tensor, " N"]]:
+        """Take one step on a batch, run in parts; return its mean loss and what was wrong."""
         self.gates.begin(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.prepared.rate(self.step)
@@ -124,23 +122,27 @@ class Training:
         sizes = self.batches.sizes(index)
         # As many parts in every process, none of them empty.
         parts = min(self.config.accumulate, sizes[-1])
-        losses, outputs = [], []
-        for part, (x, y) in enumerate(_parts(images, labels, parts)):
+        losses, errors = [], []
+        for part, (x, y) in enumerate(_parts(inputs, targets, parts)):
             self.gates.begin_part(part)
             # Gradients stay in this process as long as more will be added to them.
             with self.fabric.no_backward_sync(self.network, enabled=part + 1 < parts):
                 logits = self.network(x)
-                loss = cross_entropy(logits, y, label_smoothing=self.config.label_smoothing)
-                # Processes average gradients: each loss counts with its share of the images.
+                loss = mean_loss(logits, y, self.config.label_smoothing)
+                # Processes average gradients: each loss counts with its share of the examples.
                 share = len(y) * len(sizes) / sum(sizes)
                 self.fabric.backward(loss if share == 1 else loss * share)
             self.gates.end_part()
-            losses.append(loss.detach() * (len(y) / len(labels)))
-            outputs.append(logits.detach())
+            losses.append(loss.detach() * (len(y) / len(targets)))
+            errors.append(wrong(logits.detach(), y))
+        if (longest := self.config.gradient_clip) is not None:
+            self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=longest, error_if_nonfinite=False
+            )
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model, step=self.step + 1)
-        return torch.stack(losses).sum(), torch.cat(outputs)
+        return torch.stack(losses).sum(), torch.cat(errors)
 
     def _within_epoch(self, epoch: int, leaving: bool) -> None:
         """Evaluate and write a checkpoint where that is due between two steps of an epoch."""
@@ -178,16 +180,16 @@ class Training:
         self.fabric.log_dict(known, step=self.step)
 
     def _evaluate(self, epoch: int) -> None:
-        """Evaluate on the held-out images, and keep the result."""
-        scores = [self.score(images) if len(images) else None for images in self.held_out.values()]
+        """Evaluate on the held-out examples, and keep the result."""
+        scores = [self.score(part) if len(part) else None for part in self.held_out.values()]
         for score in scores:
             if score is not None:
                 checkpoints.check_finite("loss of the evaluation", score.loss, self.step)
         found = Evaluation.of(epoch + 1, self.step, *scores)
         self.measured.history.evaluations.append(found)
 
-    def score(self, images: Batches) -> Score:
-        """Return loss and error on images, in evaluation mode.
+    def score(self, examples: Batches) -> Score:
+        """Return loss and error on examples, in evaluation mode.
 
         That is with the mean of the gates, the running statistics, no augmentation, and the
         average of the weights if there is one. Processes evaluate alike; the first one counts.
@@ -200,9 +202,17 @@ class Training:
             weights = self.average.module.state_dict()
             network = lambda x: functional_call(self.model, weights, x)  # noqa: E731
         self.model.eval()
-        score = evaluate(network, images, self.fabric)
+        score = evaluate(network, examples, self.fabric)
         self.model.train()
         return by_first(lambda: score)
+
+    def trained_on(self) -> Examples:
+        """Return the training examples; of a text, which may be long, as many as are held out."""
+        examples = self.batches.examples
+        if not self.prepared.splits.is_text:
+            return examples
+        most = max(len(batches.examples) for batches in self.held_out.values())
+        return examples.subset(torch.arange(min(most, len(examples)), device=examples.device))
 
     def _is_best(self) -> bool:
         best = self.measured.history.best
@@ -257,11 +267,12 @@ class Training:
             raise SystemExit(TERMINATED)
 
     def _figures(self) -> str:
-        """Return the errors of the last epoch in words."""
-        row = self.measured.history.rows[-1]
-        names = {"train": "train_error", "validation": "validation_error", "test": "test_error"}
-        errors = [f"{name} {row[key]:.2f} %" for name, key in names.items() if row[key] is not None]
-        return " · ".join([f"epoch {row['epoch']}", *errors])
+        """Return the errors of the last epoch in words; of text its losses."""
+        row, text = self.measured.history.rows[-1], self.prepared.splits.is_text
+        kind, form = ("loss", "{:.4f}") if text else ("error", "{:.2f} %")
+        found = {name: row[f"{name}_{kind}"] for name in ("train", "validation", "test")}
+        known = [f"{name} {form.format(x)}" for name, x in found.items() if x is not None]
+        return " · ".join([f"epoch {row['epoch']}", *known])
 
 
 def fit(
@@ -290,7 +301,7 @@ def fit(
         # In float64, Fabric would hand on logits in float32 without it.
         with training.fabric.strategy.precision.tensor_init_context(), shown as show:
             training.run(show)
-            trained_on = evaluation_batches(training.batches.image_set, prepared.config)
+            trained_on = evaluation_batches(training.trained_on(), prepared.config)
             summary = training.measured.summary(training.score(trained_on))
         outcome = "success"
     finally:
@@ -311,8 +322,8 @@ def moving_average(model: nn.Module, config: RunConfig) -> Any:
     return average.requires_grad_(False)
 
 
-def _parts(images: Tensor, labels: Tensor, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(images.tensor_split(number), labels.tensor_split(number), strict=True)
+def _parts(inputs: Tensor, targets: Tensor, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(inputs.tensor_split(number), targets.tensor_split(number), strict=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -24,20 +24,35 @@ from .data import Batches
 from .record import History, Row, Score, Summary
 
 
+def mean_loss(
+    logits: Float[Tensor, "N *target K"], targets: Int[Tensor, "N *target"], smoothing: float = 0.0
+) -> Float[Tensor, ""]:
+    """Return the cross-entropy, the mean over images, or over all tokens of all sequences."""
+    return cross_entropy(logits.flatten(0, -2), targets.flatten(), label_smoothing=smoothing)
+
+
+def wrong(
+    logits: Float[Tensor, "N *target K"], targets: Int[Tensor, "N *target"]
+) -> Shaped[Tensor, " N"]:
+    """Return whether each image is classified wrongly; of a sequence, for what share of tokens."""
+    missed = logits.argmax(-1) != targets
+    return missed if missed.ndim == 1 else missed.flatten(1).float().mean(1)
+
+
 class RunningScore:
-    """Loss and error of a classifier over batches.
+    """Loss and error over batches.
 
     Example:
         >>> running = RunningScore()
         >>> logits = torch.tensor([[2.0, 1.0], [2.0, 1.0]])
-        >>> running.add(torch.tensor(0.5), logits, torch.tensor([0, 1]))
+        >>> running.add(torch.tensor(0.5), wrong(logits, torch.tensor([0, 1])))
         >>> running.read()
         Score(loss=0.5, error=50.0)
     """
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []  # mean of each batch
-        self.wrong: list[Tensor] = []  # one boolean per image of each batch
+        self.wrong: list[Tensor] = []  # one number per example of each batch
 
     @classmethod
     def merged(cls, states: Sequence[Mapping[str, Any]]) -> "RunningScore":
@@ -48,15 +63,13 @@ class RunningScore:
             score.wrong += state["wrong"]
         return score
 
-    def add(
-        self, loss: Float[Tensor, ""], logits: Float[Tensor, "N K"], labels: Int[Tensor, " N"]
-    ) -> None:
-        """Add a batch, given its mean loss."""
+    def add(self, loss: Float[Tensor, ""], wrong: Shaped[Tensor, " N"]) -> None:
+        """Add a batch, given its mean loss, and what is `wrong` with it."""
         self.losses.append(loss.detach())
-        self.wrong.append(logits.argmax(1) != labels)
+        self.wrong.append(wrong)
 
     def read(self) -> Score:
-        """Return the means over the images since the last reading. Waits for the device."""
+        """Return the means over the examples since the last reading. Waits for the device."""
         sizes = torch.tensor([len(batch) for batch in self.wrong], dtype=torch.float64)
         losses = torch.stack(_on_one_device(self.losses)).to("cpu", torch.float64)
         error = torch.cat(_on_one_device(self.wrong)).to("cpu", torch.float64).mean()
@@ -163,18 +176,17 @@ class Measurements:
         self.score = RunningScore()
         self.gradient = RunningGradient(_first_weight(prepared))
         self.watch = Stopwatch()
-        self.history = History()
+        self.history = History(by="loss" if prepared.splits.is_text else "error")
 
     def add(
         self,
         step: int,
         loss: Float[Tensor, ""],
-        logits: Float[Tensor, "N K"],
-        labels: Int[Tensor, " N"],
+        wrong: Shaped[Tensor, " N"],
         shares: Float[Tensor, " L"] | None,
     ) -> None:
-        """Add step `step`; `shares` says for what share of the images each block ran."""
-        self.score.add(loss, logits, labels)
+        """Add step `step`; `shares` says for what share of the examples each block ran."""
+        self.score.add(loss, wrong)
         if shares is not None:
             self.depth.add(step, shares)
         # A dropped block may have zeros for a gradient; they are not a measurement.
@@ -203,7 +215,7 @@ class Measurements:
         """Return the figures of a finished run.
 
         Args:
-            train: score on the training images in evaluation mode, without augmentation.
+            train: score on training examples in evaluation mode, without augmentation.
         """
         history, (steps, number) = self.history, self.depth.active.shape
         best, last = history.best, history.evaluations[-1]
@@ -219,6 +231,8 @@ class Measurements:
             realised_depth=realised.blocks,
             live_share=realised.blocks / number if number else 1.0,
             live_cost=realised.cost,
+            test_loss_at_best=best.test_loss if best else None,
+            test_loss_last=last.test_loss,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -244,9 +258,9 @@ def evaluate(network: Callable[[Tensor], Tensor], batches: Batches, fabric: Fabr
     """Return loss and error of a network that is in evaluation mode."""
     score, precision = RunningScore(), fabric.strategy.precision
     with torch.no_grad(), precision.forward_context():
-        for images, labels in batches:
-            logits = network(precision.convert_input(images))
-            score.add(cross_entropy(logits, labels), logits, labels)
+        for inputs, targets in batches:
+            logits = network(precision.convert_input(inputs))
+            score.add(mean_loss(logits, targets), wrong(logits, targets))
     return score.read()
 
 

@@ -19,7 +19,7 @@ from ._launch import Place
 from ._run_config import RunConfig
 from ._run_directory import RunDirectory
 from ._sense import mean_sensitivities
-from .data import Batch, Batches, ImageSet, Splits, augmentation_of, load
+from .data import Batch, Batches, Examples, Splits, augmentation_of, load
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Prepared:
 
     Args:
         config: what was asked for.
-        splits: the images.
+        splits: the images, or the text.
         model: the network, with stochastic depth on it unless depth is constant.
         blocks: the residual blocks of the network.
         survival: survival probabilities (L,) that the schedule asks for.
@@ -80,7 +80,7 @@ def prepare(config: RunConfig) -> Prepared:
     seed_everything(config.seed, verbose=False)
     model = _build_model(config, splits)
     config.optimizer.build(model.parameters(), lr=1.0)  # to be refused here; it is built later
-    example = torch.zeros(2, *splits.image_shape)
+    example = splits.example
     blocks = find_blocks(model, transitions=config.depth.transitions, example=example)
     protected = torch.tensor([not block.droppable for block in blocks], dtype=torch.bool)
     if not config.depth.enabled:
@@ -88,12 +88,14 @@ def prepare(config: RunConfig) -> Prepared:
         return Prepared(config, splits, model, blocks, ones, 1.0, None)
     sensitivities = _sensitivities(model, config, splits)
     survival = config.depth.survival(len(blocks), protected, sensitivities)
+    _check_that_some_block_runs(config, survival)
     handle = apply(
         model,
         config.depth.law_of(survival),
         per=config.depth.per,
         dropped_grads=config.depth.dropped_grads,
         ranks=config.depth.ranks,
+        scale=config.depth.scale,
         transitions=config.depth.transitions,
         execution=config.depth.execution,
         seed=config.seed,
@@ -103,10 +105,10 @@ def prepare(config: RunConfig) -> Prepared:
     return Prepared(config, splits, model, handle.blocks, handle.survival, share, handle)
 
 
-def training_batches(images: ImageSet, config: RunConfig) -> Batches:
+def training_batches(examples: Examples, config: RunConfig) -> Batches:
     """Return the batches to train on, augmented and in an order of the run's seed."""
     return Batches(
-        images,
+        examples,
         config.batch_size,
         config.seed,
         augmentation=augmentation_of(config.data),
@@ -116,16 +118,16 @@ def training_batches(images: ImageSet, config: RunConfig) -> Batches:
     )
 
 
-def evaluation_batches(images: ImageSet, config: RunConfig) -> Batches:
+def evaluation_batches(examples: Examples, config: RunConfig) -> Batches:
     """Return the batches to evaluate on, the same in every process."""
     size, layout = config.evaluation_batch_size, config.channels_last
-    return Batches(images, size, seed=0, shuffle=False, channels_last=layout)
+    return Batches(examples, size, seed=0, shuffle=False, channels_last=layout)
 
 
-def sensing_batches(images: ImageSet, config: RunConfig, step: int) -> Iterator[Batch]:
+def sensing_batches(examples: Examples, config: RunConfig, step: int) -> Iterator[Batch]:
     """Yield the batches on which sensitivities are estimated before a step, not augmented."""
     size, layout = config.batch_size, config.channels_last
-    batches = Batches(images, size, config.seed, channels_last=layout)
+    batches = Batches(examples, size, config.seed, channels_last=layout)
     # An order of its own for each step: as good as another epoch.
     for index in range(min(config.depth.sense_batches, len(batches))):
         yield batches.batch(step, index)
@@ -138,16 +140,30 @@ def _sensitivities(model: nn.Module, config: RunConfig, splits: Splits) -> Tenso
 
 
 def _build_model(config: RunConfig, splits: Splits) -> nn.Module:
-    channels, *_ = splits.image_shape
-    derived: dict[str, int] = {}
-    if config.model.accepts("num_classes"):
-        derived["num_classes"] = splits.num_classes
-    if config.model.accepts("in_channels", by_name=True):
-        derived["in_channels"] = channels
-    model = config.model.build(**derived)
+    model = config.model.build(**_derived(config.model, splits))
     _check_output(model, splits)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     return model.to(memory_format=layout)
+
+
+def _check_that_some_block_runs(config: RunConfig, survival: Probabilities) -> None:
+    curriculum = config.depth.curriculum_of(survival)
+    if len(survival) and not any(curriculum(progress).any() for progress in (0.0, 0.5, 1.0)):
+        requirement = "a schedule under which some block runs at some time"
+        given = f"survival 0 for all {len(survival)} blocks"
+        raise fail("depth", requirement, given, "Raise depth.last, depth.budget or probabilities.")
+
+
+def _derived(network: Component, splits: Splits) -> dict[str, int]:
+    """Return the arguments of a network that the data decide, as far as it takes them."""
+    first, *_ = splits.input_shape
+    if splits.is_text:
+        derived = {"vocab_size": splits.num_classes, "length": first}
+        return {key: size for key, size in derived.items() if network.accepts(key, by_name=True)}
+    classes = {"num_classes": splits.num_classes} if network.accepts("num_classes") else {}
+    return classes | (
+        {"in_channels": first} if network.accepts("in_channels", by_name=True) else {}
+    )
 
 
 def _check_accelerator(name: str) -> None:
@@ -157,30 +173,40 @@ def _check_accelerator(name: str) -> None:
 
 
 def _check_output(model: nn.Module, splits: Splits) -> None:
-    """Refuse a network that cannot classify these images, before anything is written."""
-    field = f"model {type(model).__name__}"
-    requirement = f"a map from images {splits.image_shape} to {splits.num_classes} classes"
+    """Refuse a network that cannot predict these targets, before anything is written."""
+    field, number = f"model {type(model).__name__}", splits.num_classes
+    what = "sequences of tokens" if splits.is_text else "images"
+    shape = splits.input_shape if splits.is_text else ()
+    requirement = f"a map from {what} {splits.input_shape} to {_outputs(splits)}"
     model.eval()
     try:
         with torch.no_grad():
-            logits = model(torch.zeros(2, *splits.image_shape))
-    except Exception as error:  # whatever the network raises on images it is not made for
+            logits = model(splits.example)
+    except Exception as error:  # whatever the network raises on what it is not made for
         reason = str(error).partition("\n")[0].rstrip(".")
         raise fail(field, requirement, f"an error: {reason}") from error
     model.train()
-    if logits.shape != (2, splits.num_classes):
-        raise fail(field, requirement, f"outputs of shape {tuple(logits.shape)} for 2 images")
+    if not isinstance(logits, Tensor):
+        raise fail(field, requirement, f"a {type(logits).__name__}")
+    *places, last = logits.shape
+    # The vocabulary of a pretrained network may be padded.
+    wide = last == number or (splits.is_text and last > number)
+    if tuple(places) != (2, *shape) or not wide:
+        raise fail(field, requirement, f"outputs of shape {tuple(logits.shape)} for 2 {what}")
+
+
+def _outputs(splits: Splits) -> str:
+    if splits.is_text:
+        return f"a number for each of {splits.num_classes} tokens, at every place"
+    return f"{splits.num_classes} classes"
 
 
 def describe(prepared: Prepared) -> dict[str, str]:
     """Return what would be trained, on what and how, by topic."""
     config, splits = prepared.config, prepared.splits
-    shape = "x".join(str(size) for size in splits.image_shape)
     parameters = sum(weight.numel() for weight in prepared.model.parameters())
     return {
-        "data": f"{config.data.name}: {len(splits.train):,} images to train on, "
-        f"{len(splits.validation):,} to validate, {len(splits.test):,} to test, "
-        f"{shape}, {splits.num_classes} classes",
+        "data": _data(config.data.name, splits),
         "model": f"{_call(config.model)}, {parameters:,} parameters",
         "depth": _depth(prepared),
         "training": f"{config.epochs} epochs of {prepared.steps_per_epoch} steps, batches of "
@@ -207,6 +233,20 @@ def outlook(config: RunConfig, directory: str | Path) -> str:
     return f"unfinished: it would be resumed after step {step}"
 
 
+def _data(name: str, splits: Splits) -> str:
+    what = "sequences" if splits.is_text else "images"
+    shape = "x".join(str(size) for size in splits.input_shape)
+    each = (
+        f"{shape} tokens each, a vocabulary of {splits.num_classes:,}"
+        if splits.is_text
+        else f"{shape}, {splits.num_classes} classes"
+    )
+    return (
+        f"{name}: {len(splits.train):,} {what} to train on, {len(splits.validation):,} to "
+        f"validate, {len(splits.test):,} to test, {each}"
+    )
+
+
 def _depth(prepared: Prepared) -> str:
     number = len(prepared.blocks)
     if prepared.handle is None:
@@ -231,8 +271,10 @@ def _rates(prepared: Prepared) -> str:
     """Return the rate of each epoch, equal ones together."""
     schedule = prepared.config.learning_rate
     if schedule.decay == "cosine":
-        warmup = f"rises to {schedule.initial:g} in {schedule.warmup_epochs} epochs, then "
-        return f"{warmup if schedule.warmup_epochs else ''}falls from it along a cosine to 0"
+        steps, passes = schedule.warmup_steps, schedule.warmup_epochs
+        length = f"{steps} steps" if steps else f"{passes} epochs"
+        warmup = f"rises to {schedule.initial:g} in {length}, then " if steps or passes else ""
+        return f"{warmup}falls from it along a cosine to {schedule.floor * schedule.initial:g}"
     steps, epochs = prepared.steps_per_epoch, prepared.config.epochs
     rates = [(f"{prepared.rate(e * steps):.4g}", e + 1) for e in range(epochs)]
     groups = [(rate, [e for _, e in group]) for rate, group in groupby(rates, lambda pair: pair[0])]

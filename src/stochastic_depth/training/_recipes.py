@@ -23,7 +23,7 @@ from ._run_config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
 
 RECIPES = Path(str(files(__package__) / "recipes"))
 # Arguments that the data and the schedule of the run fill in.
-DERIVED = {"num_classes", "in_channels", "params", "lr"}
+DERIVED = {"num_classes", "in_channels", "vocab_size", "length", "params", "lr"}
 
 
 def recipes() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from .._errors import CheckpointError
 from ._checkpoint import newest, read
 from ._prepare import Prepared, prepare
-from ._recipes import load
+from ._recipes import load, override
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def restore(path: str | Path, data_dir: str | None = None) -> Restored:
 
     Args:
         path: a run directory, for its newest checkpoint, or a file in its `checkpoints/`.
-        data_dir: where the images are now, if they have moved.
+        data_dir: where the images, or the text, are now, if they have moved.
 
     Raises:
         CheckpointError: no run or no checkpoint there, or one that is damaged.
@@ -49,8 +49,11 @@ def restore(path: str | Path, data_dir: str | None = None) -> Restored:
     checkpoint = path if path.is_file() else newest(directory / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(f"{path} must hold a checkpoint; it has none yet. Train first.")
-    moved = {} if data_dir is None else {"data.data_dir": data_dir}
-    prepared = prepare(load(configuration, {"accelerator": "cpu"} | moved))
+    config = load(configuration, {"accelerator": "cpu"})
+    if data_dir is not None:
+        field = "data.name" if config.data.is_text else "data.data_dir"
+        config = override(config, {field: data_dir})
+    prepared = prepare(config)
     state = read(checkpoint)
     prepared.model.load_state_dict(state["model"])
     prepared.model.eval()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from .._checks import count, fail, interval, one_of
+from .._checks import count, fail, interval, one_of, positive
 from ._component import Component
 from ._depth_config import DepthConfig
 from ._learning_rate import LearningRateConfig
@@ -28,20 +28,22 @@ class RunConfig:
     """Everything that defines a run: two runs of one configuration give the same weights.
 
     Args:
-        model: the network, by import path; `num_classes` and `in_channels` come from
-            the data where the network takes them.
-        data: the images.
+        model: the network, by import path; `num_classes` and `in_channels`, or `vocab_size`
+            and `length`, come from the data where the network takes them.
+        data: the images, or the text.
         depth: stochastic depth.
         optimizer: by import path; the rate comes from `learning_rate`.
         learning_rate: the rate of every step.
-        epochs: passes over the training images.
-        batch_size: images of one step, of all processes together; the last batch of an epoch
-            may be smaller.
+        epochs: passes over the training images, or sequences.
+        batch_size: images or sequences of one step, of all processes together; the last batch
+            of an epoch may be smaller.
         accumulate: parts that a batch is run in, one after the other; their gradients add up
             to those of the batch.
         accumulated_gates: whether the parts have the `"same"` gates or `"new"` ones each.
         seed: of the initial weights, the order of the images and the gates.
         name: name of the recipe.
+        gradient_clip: largest norm of the gradient of all weights together, positive; a longer
+            one is shortened to it. None leaves gradients as they are.
         label_smoothing: share of the target that is spread evenly over all classes, in
             [0, 1]; of the training loss, not of evaluations.
         ema_decay: what is evaluated is an exponential moving average of the weights with
@@ -58,7 +60,7 @@ class RunConfig:
         threads: threads of one operation on the CPU; None leaves torch's choice.
         evaluate_every: epochs between two evaluations; the last epoch always has one.
         evaluate_every_steps: steps between two evaluations, besides.
-        evaluation_batch_size: images of one batch of an evaluation.
+        evaluation_batch_size: images or sequences of one batch of an evaluation.
         checkpoint_every: epochs between two checkpoints.
         checkpoint_every_steps: steps between two checkpoints, besides.
         loggers: Lightning loggers, by import path, beside `metrics.csv`.
@@ -78,6 +80,7 @@ class RunConfig:
     accumulated_gates: AccumulatedGates = "same"
     seed: int = 0
     name: str = "run"
+    gradient_clip: float | None = None
     label_smoothing: float = 0.0
     ema_decay: float | None = None
     precision: Precision = "float32"
@@ -104,6 +107,8 @@ class RunConfig:
         if self.threads is not None:
             count("threads", self.threads)
         count("seed", self.seed, least=0)
+        if self.gradient_clip is not None:
+            positive("gradient_clip", self.gradient_clip)
         interval("label_smoothing", self.label_smoothing, 0.0, 1.0)
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise fail("ema_decay", "in [0, 1)", self.ema_decay, "Pass null for no average.")
@@ -112,6 +117,9 @@ class RunConfig:
         one_of("strategy", self.strategy, get_args(Strategy))
         one_of("accumulated_gates", self.accumulated_gates, get_args(AccumulatedGates))
         self._check_precision_and_strategy()
+        if self.data.is_text and self.depth.enabled and self.depth.chosen == "sense":
+            requirement = "one that needs no sensitivities, which have no derivative in tokens"
+            raise fail("depth.schedule", requirement, repr(self.depth.schedule))
 
     def _check_precision_and_strategy(self) -> None:
         if self.depth.interval is not None and self.precision == "float64":

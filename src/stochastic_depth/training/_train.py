@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import ProcessLost
+from .._files import write_text
 from . import record
 from ._checkpoint import LAST, PREVIOUS, newest
 from ._launch import REMEDY, Ending, Place, launch, must_launch, quiet
@@ -89,6 +90,8 @@ def _run(
         # The last one is damaged: it must not take the place of the good one before it.
         (run.checkpoints / LAST).unlink(missing_ok=True)
     write(begun)
+    if prepared.splits.tokenizer is not None and Place.here().writes:
+        write_text(run.path / "tokenizer.json", prepared.splits.tokenizer)
     with Ending() as ending:
         try:
             summary = fit(prepared, run, checkpoint, ending, progress=progress)

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._files import write_text
 from .._provenance import hardware, versions
@@ -91,16 +91,21 @@ class Evaluation:
 
 @dataclass
 class History:
-    """Rows of `metrics.csv`, one per epoch, and evaluations; oldest first."""
+    """Rows of `metrics.csv`, one per epoch, and evaluations; oldest first.
+
+    Args:
+        by: what the best evaluation has the lowest of: `"error"`, or of text `"loss"`.
+    """
 
     rows: list[Row] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
+    by: Literal["error", "loss"] = "error"
 
     @property
     def best(self) -> Evaluation | None:
-        """The first evaluation with the lowest validation error, if anything was validated."""
+        """The first of the evaluations that validation finds best, if anything was validated."""
         validated = [item for item in self.evaluations if item.validation_error is not None]
-        return min(validated, key=attrgetter("validation_error"), default=None)
+        return min(validated, key=attrgetter(f"validation_{self.by}"), default=None)
 
     @property
     def last_step(self) -> int | None:
@@ -152,7 +157,10 @@ class BlockRecord:
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of a finished run: errors in per cent, depths in blocks, shares in (0, 1]."""
+    """The figures of a finished run: errors in per cent, depths in blocks, shares in (0, 1].
+
+    Losses are in nats: of text, those of a token.
+    """
 
     best_epoch: int | None
     best_validation_error: float | None
@@ -164,6 +172,8 @@ class Summary:
     realised_depth: float
     live_share: float
     live_cost: float
+    test_loss_at_best: float | None = None
+    test_loss_last: float | None = None
 
 
 def opening(
@@ -189,6 +199,7 @@ def opening(
             "validation": len(splits.validation),
             "test": len(splits.test),
             "classes": splits.num_classes,
+            **({"tokens": splits.targets_each} if splits.is_text else {}),
         },
         "blocks": [
             asdict(block) | {"survival": survival[block.index]} for block in prepared.blocks

@@ -7,7 +7,7 @@ MEASURES["test_error_at_best"](run)           # a number of the finished run, No
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -118,6 +118,11 @@ class RunRecord:
         return bool(self.data.get("validation"))
 
     @property
+    def is_text(self) -> bool:
+        """Whether a language model was trained: its loss decides, and not its error."""
+        return "tokens" in self.data
+
+    @property
     def epochs_done(self) -> int:
         """Number of finished epochs."""
         return self.metrics.height
@@ -137,13 +142,14 @@ def _identity(run: Mapping[str, Any], directory: Path) -> dict[str, Any]:
 def _build(kind: type[Part], values: Mapping[str, Any], directory: Path) -> Part:
     """Return the dataclass `kind` filled from `values`, which may hold more."""
     names = [item.name for item in fields(kind)]
-    absent = [name for name in names if name not in values]
+    needed = (item.name for item in fields(kind) if item.default is MISSING)
+    absent = [name for name in needed if name not in values]
     if absent:
         raise DataError(
             f"{directory / 'run.json'} lacks {kind.__name__}.{absent[0]}; "
             "it was written by another version. Run the training again."
         )
-    return kind(**{name: values[name] for name in names})
+    return kind(**{name: values[name] for name in names if name in values})
 
 
 @dataclass(frozen=True)
@@ -154,11 +160,15 @@ class Measure:
         title: heading of its column, with the unit.
         of: reads it from a finished run; None where that does not have it.
         decimals: digits after the point that carry meaning.
+        quantity: what it is called in a sentence, of a measure that decides.
+        unit: of a difference of two, of a measure that decides.
     """
 
     title: str
     of: Callable[[RunRecord], float | None]
     decimals: int = 2
+    quantity: str = "test error"
+    unit: str = "points"
 
     def __call__(self, run: RunRecord) -> float | None:
         """Return the number, or None where the run has not got it."""
@@ -171,6 +181,13 @@ def _median_epoch(run: RunRecord) -> float | None:
     return median if isinstance(median, float) else None
 
 
+def _tokens_per_second(run: RunRecord) -> float | None:
+    if not run.is_text or run.summary is None:
+        return None
+    tokens = run.data["train"] * run.data["tokens"] * run.epochs_done
+    return float(tokens / run.summary.seconds) if run.summary.seconds else None
+
+
 def _in_summary(title: str, name: str, decimals: int = 2) -> Measure:
     return Measure(title, lambda run: getattr(run.summary, name), decimals)
 
@@ -179,6 +196,17 @@ TEST_ERROR_AT_BEST = _in_summary("test error at best validation, %", "test_error
 TEST_ERROR_LAST = _in_summary("test error, last epoch, %", "test_error_last")
 TRAIN_ERROR_RUNNING = _in_summary("training error, running, %", "train_error_running")
 TRAIN_ERROR_FINAL = _in_summary("training error, final, %", "train_error_final")
+TEST_LOSS_AT_BEST = replace(
+    _in_summary("test loss at best validation, nats", "test_loss_at_best", 4),
+    quantity="test loss",
+    unit="nats",
+)
+TEST_LOSS_LAST = replace(
+    TEST_LOSS_AT_BEST,
+    title="test loss, last epoch, nats",
+    of=_in_summary("", "test_loss_last").of,
+)
+TOKENS_PER_SECOND = Measure("tokens per second", _tokens_per_second, 0)
 SECONDS = _in_summary("training time, s", "seconds", 1)
 EPOCH_SECONDS = Measure("median epoch, s", _median_epoch, 3)
 REALISED_DEPTH = _in_summary("blocks that ran in a step, mean", "realised_depth")
@@ -195,6 +223,9 @@ MEASURES = {
     "realised_depth": REALISED_DEPTH,
     "live_share": LIVE_SHARE,
     "live_cost": LIVE_COST,
+    "test_loss_at_best": TEST_LOSS_AT_BEST,
+    "test_loss_last": TEST_LOSS_LAST,
+    "tokens_per_second": TOKENS_PER_SECOND,
 }
 """By name: what is measured of a finished run, as tables and charts call it."""
 

@@ -131,7 +131,7 @@ def test_each_process_augments_for_itself():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"world": 3}, "processes must be at most 2, the images of the smallest batch; got 3"),
+        ({"world": 3}, "processes must be at most 2, the examples of the smallest batch; got 3"),
         ({"rank": 2, "world": 2}, "rank must be one of 0, 1"),
         ({"world": 0}, "world must be at least 1"),
     ],

@@ -80,7 +80,7 @@ def test_splits_of_different_sizes_need_an_image_size(parquet_folder):
     write_parquet(parquet_folder / "test-0.parquet", random_images(2, (6, 6, 3)), [0, 1])
     with pytest.raises(DataError, match=r"one image size; .*\(3, 6, 6\).*Pass data.image_size"):
         load(DataConfig(str(parquet_folder)))
-    assert load(DataConfig(str(parquet_folder), image_size=4)).image_shape == (3, 4, 4)
+    assert load(DataConfig(str(parquet_folder), image_size=4)).input_shape == (3, 4, 4)
 
 
 @given(st.data())

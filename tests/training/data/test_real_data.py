@@ -40,7 +40,7 @@ def real(tmp_path_factory):
 )
 def test_complete_and_balanced(real, name, train, test, size, classes):
     splits = real(name, normalization="none")
-    assert splits.image_shape == (3, size, size)
+    assert splits.input_shape == (3, size, size)
     assert splits.train.labels.bincount().tolist() == [train // classes] * classes
     assert splits.test.labels.bincount().tolist() == [test // classes] * classes
     assert len(set(splits.class_names)) == classes

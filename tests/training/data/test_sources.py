@@ -116,7 +116,7 @@ def test_classes_are_numbered_by_name(image_folder):
 def test_the_only_held_out_split_is_the_test(image_folder):
     splits = load(DataConfig(str(image_folder), image_size=4))
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [8, 0, 4]
-    assert splits.image_shape == (3, 4, 4)
+    assert splits.input_shape == (3, 4, 4)
 
 
 def test_splits_with_different_classes_are_refused(image_folder):

@@ -82,7 +82,7 @@ def _config(protocol: Protocol, init: str, beta: float, rate: float, seed: int) 
     network = {
         "depth": protocol.depth,
         "width": protocol.width,
-        "inputs": math.prod(splits.image_shape),
+        "inputs": math.prod(splits.input_shape),
         "outputs": splits.num_classes,
         "beta": beta,
         "branch": "res-1",

@@ -1,4 +1,4 @@
-"""Images by name or by path, held in memory and augmented a batch at a time.
+"""Images or text by name or by path, held in memory and made into batches.
 
     config = DataConfig("cifar10", validation=5000, flip=True, shift=4)
     splits = load(config)
@@ -6,24 +6,28 @@
 
 Images are decoded once; where they were decoded from files, the copy on disk is mapped
 into memory. A batch is normalized and augmented by a handful of tensor operations, so
-no worker processes are needed.
+no worker processes are needed. Text is read with a `tokenizer` and cut into sequences.
 """
 
 from ._augment import Augmentation, ShiftFlip, Transforms, augmentation_of
 from ._batches import Batch, Batches, even
 from ._data_config import DataConfig
-from ._image_set import ImageSet, Normalization, Splits, fit_normalization
+from ._image_set import ImageSet, Normalization, fit_normalization
 from ._load_images import load
+from ._splits import Examples, Splits
+from ._token_set import TokenSet
 
 __all__ = [
     "Augmentation",
     "Batch",
     "Batches",
     "DataConfig",
+    "Examples",
     "ImageSet",
     "Normalization",
     "ShiftFlip",
     "Splits",
+    "TokenSet",
     "Transforms",
     "augmentation_of",
     "even",

@@ -4,49 +4,50 @@ import hashlib
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 from torch import Generator, Tensor
 
 from ..._checks import count, fail, one_of
 from ._augment import Augmentation
-from ._image_set import ImageSet
+from ._splits import Examples
 
-Batch = tuple[Float[Tensor, "N C H W"], Int[Tensor, " N"]]
+Batch = tuple[Shaped[Tensor, "N *input"], Int[Tensor, "N *target"]]
 
 
 class Batches:
-    """Iterate over an image set, one epoch at a time.
+    """Iterate over examples, one epoch at a time.
 
     Batch b of epoch e is a function of (seed, e, b): the global generator is neither
-    read nor moved, and any batch can be made again at any time. Every image appears
+    read nor moved, and any batch can be made again at any time. Every example appears
     once per epoch; the last batch of an epoch may be smaller (Huang et al. keep it).
 
     Iterating to the end moves on to the next epoch. Breaking off and iterating again
     starts the same epoch anew. `state_dict` tells which batch comes next, also in
     mid-epoch; after `load_state_dict` the next iteration begins there.
 
-    Batches are made where the images are: move the set with `ImageSet.to` first.
+    Batches are made where the examples are: move them with `to` first.
 
     Of several processes that train together, each has its share of every batch: together
-    they have the images that one process alone would have. Shares differ by one image at
+    they have the examples that one process alone would have. Shares differ by one at
     most.
 
     Args:
-        image_set: the images.
-        batch_size: images per batch, at least 1.
+        examples: images, or sequences of tokens.
+        batch_size: examples per batch, at least 1.
         seed: of the order and of the augmentation, at least 0.
         augmentation: applied to normalized images; called with the images (N, C, H, W)
             and the CPU generator of the batch. None leaves them as they are.
         shuffle: whether each epoch has its own order.
         channels_last: memory order of the images, else contiguous.
         rank: number of this process, from 0 to `world` - 1.
-        world: number of processes, at most the images of the smallest batch. With several, the
+        world: number of processes, at most the examples of the smallest batch. With several, the
             augmentation is drawn by each for itself.
 
     Raises:
         InvalidArgument: an argument out of range.
 
     Example:
+        >>> from stochastic_depth.training.data import ImageSet
         >>> images = torch.zeros(5, 1, 2, 2, dtype=torch.uint8)
         >>> batches = Batches(ImageSet(images, torch.arange(5)), batch_size=2, seed=0)
         >>> [len(y) for x, y in batches]
@@ -57,7 +58,7 @@ class Batches:
 
     def __init__(
         self,
-        image_set: ImageSet,
+        examples: Examples,
         batch_size: int,
         seed: int,
         *,
@@ -67,7 +68,7 @@ class Batches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.image_set = image_set
+        self.examples = examples
         self.batch_size = count("batch_size", batch_size)
         self.seed = count("seed", seed, least=0)
         self.augmentation = augmentation
@@ -82,7 +83,7 @@ class Batches:
         self._order: tuple[int, Tensor] | None = None  # the last epoch asked for
 
     def __len__(self) -> int:
-        return -(-len(self.image_set) // self.batch_size)
+        return -(-len(self.examples) // self.batch_size)
 
     def batch(self, epoch: int, index: int) -> Batch:
         """Make one batch.
@@ -92,32 +93,34 @@ class Batches:
             index: of the batch, from 0 to len(self) - 1.
 
         Returns:
-            Images (n, C, H, W), float32, and labels (n,), int64; n is `batch_size`, or
-            what is left in the last batch, divided by the number of processes.
+            Images (n, C, H, W), float32, and labels (n,), int64; or sequences (n, T) and the
+            tokens that follow, (n, T), int64. n is `batch_size`, or what is left in the last
+            batch, divided by the number of processes.
         """
         if not 0 <= index < len(self):
             raise fail("index", f"of one of the {len(self)} batches", index)
         rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         if self.world > 1:
             rows = rows.tensor_split(self.world)[self.rank]
-        x = self.image_set.inputs(rows)
+        x = self.examples.inputs(rows)
         if self.augmentation is not None:
             share = (self.rank, self.world) if self.world > 1 else ()
             x = self.augmentation(x, _stream(self.seed, epoch, index, *share))
-        return x.contiguous(memory_format=self.memory_format), self.image_set.labels[rows]
+        layout = self.memory_format if x.ndim == 4 else torch.contiguous_format
+        return x.contiguous(memory_format=layout), self.examples.targets(rows)
 
     def sizes(self, index: int) -> list[int]:
-        """Return how many images of batch `index` each process has."""
-        number = min(self.batch_size, len(self.image_set) - index * self.batch_size)
+        """Return how many examples of batch `index` each process has."""
+        number = min(self.batch_size, len(self.examples) - index * self.batch_size)
         return even(number, self.world)
 
     def order(self, epoch: int) -> Int[Tensor, " N"]:
-        """Return the rows of the image set in the order of an epoch."""
+        """Return the rows of the examples in the order of an epoch."""
         if self._order is None or self._order[0] != epoch:
-            rows = torch.arange(len(self.image_set))
+            rows = torch.arange(len(self.examples))
             if self.shuffle:
                 rows = torch.randperm(len(rows), generator=_stream(self.seed, epoch))
-            self._order = (epoch, rows.to(self.image_set.images.device))
+            self._order = (epoch, rows.to(self.examples.device))
         return self._order[1]
 
     def __iter__(self) -> Iterator[Batch]:
@@ -135,10 +138,10 @@ class Batches:
             self.epoch, self._next, self._start = epoch, 0, 0
 
     def _check_shares(self) -> None:
-        smallest = len(self.image_set) % self.batch_size or self.batch_size
-        if len(self.image_set) and smallest < self.world:
-            requirement = f"at most {smallest}, the images of the smallest batch"
-            remedy = "Change batch_size, or the number of images."
+        smallest = len(self.examples) % self.batch_size or self.batch_size
+        if len(self.examples) and smallest < self.world:
+            requirement = f"at most {smallest}, the examples of the smallest batch"
+            remedy = "Change batch_size, or the number of examples."
             raise fail("processes", requirement, self.world, remedy)
 
     def state_dict(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Which images to train on, and how they are prepared."""
+"""Which images or which text to train on, and how they are prepared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,25 +13,45 @@ EmbeddedName = Literal["digits"]
 PublishedName = Literal["fashion-mnist", "cifar10", "cifar100", "svhn"]
 NAMES = (*get_args(EmbeddedName), *get_args(PublishedName))
 
+LEARNED = "bpe"
+TOKENIZERS = ("bytes", "characters", LEARNED)
+# What is said of images alone, and what it is of text.
+OF_IMAGES: dict[str, Any] = {
+    "cache_dir": None,
+    "image_size": None,
+    "flip": False,
+    "shift": 0,
+    "normalization": "pixel",
+    "transforms": (),
+}
+
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The images of a run.
+    """The images, or the text, of a run: text where a `tokenizer` is given.
+
+    Text is read whole and cut into sequences of `length` tokens that follow each other. It is
+    divided by files whose names begin with train, validation or test, or by the splits of the
+    hub; else the last tenth of it is the test, and the tenth before it validates.
 
     Args:
         name: `"digits"` (embedded in scikit-learn), `"fashion-mnist"`, `"cifar10"`,
             `"cifar100"`, `"svhn"`, a Hugging Face hub id such as `"owner/name"`, or the
-            path of a folder of parquet files or of class folders (`train/<class>/*`).
+            path of a folder of parquet files or of class folders (`train/<class>/*`). Of
+            text, the path of a file or of a folder of `.txt` files, or a hub id with a column
+            `text`, and perhaps a configuration: `"Salesforce/wikitext:wikitext-2-raw-v1"`.
         data_dir: folder that holds the named data set; None downloads it.
         cache_dir: folder of decoded copies; None means `stochastic_depth` under
             `$XDG_CACHE_HOME`, or under `~/.cache`.
-        limit: number of training images, at least 1, drawn by `split_seed` without
-            replacement; None takes all.
-        test_limit: number of test images, drawn in the same way; None takes all.
+        limit: number of training images or sequences, at least 1, drawn by `split_seed`
+            without replacement; None takes all.
+        test_limit: number of test images, drawn in the same way; of test sequences, taken at
+            equal distances. None takes all.
         validation: number of images held out of the training images, at least 0: the
             last ones of a random permutation. None takes the validation images that
             come with the data set (for SVHN the 6,000 of Huang et al.), none where it
-            has none.
+            has none. Of text, the number of sequences taken of its validation part at equal
+            distances; None takes all.
         split_seed: seed of every draw of images above. It is not the run's seed, so
             that runs with different seeds hold out the same images.
         image_size: height and width to bring the images to, at least 1; None keeps them.
@@ -43,6 +63,11 @@ class DataConfig:
         transforms: of training images, after all of the above: import path and arguments
             of each, such as `{"class_path": "torchvision.transforms.v2.RandomErasing",
             "init_args": {"p": 0.25}}`; see `Transforms`.
+        tokenizer: of text: `"bytes"`, `"characters"` (those of the training text), `"bpe"`
+            (byte pairs learned from the training text), the path of a `tokenizer.json` or of
+            a folder that holds one, or a hub id. None reads images.
+        length: tokens of a sequence, at least 1; given exactly for text.
+        vocabulary: size of the vocabulary that `"bpe"` learns, at least 257.
 
     Raises:
         InvalidArgument: a field out of range, or an unknown name.
@@ -50,6 +75,8 @@ class DataConfig:
     Example:
         >>> DataConfig("cifar10", validation=5000, flip=True, shift=4).normalization
         'pixel'
+        >>> DataConfig("path/to/text.txt", tokenizer="bytes", length=128).is_text
+        True
 
     References:
         Huang et al. 2016, section 4.
@@ -67,9 +94,12 @@ class DataConfig:
     shift: int = 0
     normalization: NormalizationKind = "pixel"
     transforms: tuple[Mapping[str, Any], ...] = ()
+    tokenizer: str | None = None
+    length: int | None = None
+    vocabulary: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("limit", "test_limit", "image_size"):
+        for name in ("limit", "test_limit", "image_size", "length"):
             if getattr(self, name) is not None:
                 count(f"data.{name}", getattr(self, name))
         if self.validation is not None:
@@ -79,10 +109,32 @@ class DataConfig:
         one_of("data.normalization", self.normalization, get_args(NormalizationKind))
         for transform in self.transforms:
             _check_component("data.transforms", transform)
+        self._check_text()
         self._check_name()
 
+    def _check_text(self) -> None:
+        if (self.length is not None) != self.is_text:
+            raise fail("data.length", "given exactly when data.tokenizer is", self.length)
+        if (self.vocabulary is not None) != (self.tokenizer == LEARNED):
+            requirement = f"given exactly when data.tokenizer is {LEARNED}"
+            raise fail("data.vocabulary", requirement, self.vocabulary)
+        if self.vocabulary is not None:
+            count("data.vocabulary", self.vocabulary, least=257)
+        for name, default in OF_IMAGES.items() if self.is_text else ():
+            if getattr(self, name) != default:
+                raise fail(f"data.{name}", "left out for text", getattr(self, name))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the data are text."""
+        return self.tokenizer is not None
+
     def _check_name(self) -> None:
-        if self.name not in NAMES and self.folder is None and not _is_hub_id(self.name):
+        if self.is_text and (self.name in NAMES or not self.name):
+            requirement = "the path of a text file, of a folder of them, or a hub id"
+            raise fail("data.name", requirement, repr(self.name))
+        known = self.name in NAMES or self.folder is not None or _is_hub_id(self.name)
+        if not known:
             requirement = f"one of {', '.join(NAMES)}, a hub id or the path of a folder"
             raise fail("data.name", requirement, repr(self.name), nearest(self.name, NAMES))
         if self.data_dir is not None and self.name not in get_args(PublishedName):
@@ -91,13 +143,15 @@ class DataConfig:
 
     @property
     def folder(self) -> Path | None:
-        """The local folder of the data set, if the configuration names one."""
+        """The local folder of the data set, of text perhaps a file, if one is named."""
         if self.data_dir is not None:
             return Path(self.data_dir).expanduser()
         if not self.name or self.name in NAMES:
             return None
         path = Path(self.name).expanduser()
         written_as_path = path.is_absolute() or self.name.startswith((".", "~"))
+        if self.is_text:
+            written_as_path |= path.suffix == ".txt" or not _is_hub_id(self.name)
         return path if written_as_path or path.exists() else None
 
 

@@ -121,6 +121,15 @@ class ImageSet:
         """Return the normalized images of `rows` as float32, channels-last in memory."""
         return self.normalization(self._pixels(rows))
 
+    def targets(self, rows: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """Return the labels of `rows`."""
+        return self.labels[rows]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.device
+
     def subset(self, rows: Int[Tensor, " n"]) -> "ImageSet":
         """Return the images of `rows`, in ascending order of their place in this set."""
         if len(rows) == len(self):
@@ -136,24 +145,3 @@ class ImageSet:
 
     def _pixels(self, rows: Tensor) -> Tensor:
         return self.images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
-
-
-@dataclass(frozen=True, eq=False)
-class Splits:
-    """A data set, ready to train on.
-
-    Args:
-        train: the images to learn from.
-        validation: the images held out to choose an epoch; may be empty.
-        test: the images to report.
-        num_classes: K; labels are 0..K-1.
-        class_names: K names.
-        image_shape: (C, H, W).
-    """
-
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
-    num_classes: int
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]

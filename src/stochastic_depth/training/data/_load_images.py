@@ -1,4 +1,4 @@
-"""From a configuration to images in memory: which to train on, to validate and to test."""
+"""From a configuration to examples in memory: which to train on, to validate and to test."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,13 +12,15 @@ from ..._errors import DataError
 from ._augment import augmentation_of
 from ._data_config import DataConfig
 from ._decode import decoded
-from ._image_set import ImageSet, Splits, fit_normalization
+from ._image_set import ImageSet, fit_normalization
+from ._load_text import load_text
 from ._records import Source
 from ._sources import read
+from ._splits import Splits
 
 
 def load(config: DataConfig) -> Splits:
-    """Load a data set.
+    """Load a data set: images as here, text by `load_text`.
 
     A data set with one held-out split, `validation` or `test`, is tested on it. With
     both, `validation` serves as such unless `config.validation` says how many training
@@ -37,11 +39,13 @@ def load(config: DataConfig) -> Splits:
 
     Example:
         >>> splits = load(DataConfig("digits", limit=200))
-        >>> len(splits.train), len(splits.test), splits.image_shape
+        >>> len(splits.train), len(splits.test), splits.input_shape
         (200, 1597, (1, 8, 8))
         >>> splits.train.labels.bincount().tolist()
         [20, 20, 20, 20, 20, 20, 20, 20, 20, 20]
     """
+    if config.is_text:
+        return load_text(config)
     source = read(config)
     train, validation, test = _divide(_decode(source, config), config)
     _, channels, height, width = train.images.shape
@@ -53,7 +57,7 @@ def load(config: DataConfig) -> Splits:
         test=replace(test, normalization=normalization),
         num_classes=len(source.class_names),
         class_names=source.class_names,
-        image_shape=(channels, height, width),
+        input_shape=(channels, height, width),
     )
 
 
