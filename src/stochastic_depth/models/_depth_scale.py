@@ -1,10 +1,9 @@
 """The factor a in front of every branch, as a function of depth."""
 
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from .._checks import count, fail
+from .._checks import count, real
 
 Beta: TypeAlias = float | Callable[[int], float]
 """An exponent, a = L^-beta, or any function L -> a."""
@@ -34,11 +33,5 @@ def depth_scale(beta: Beta, depth: int) -> float:
     """
     depth = count("depth", depth)
     if callable(beta):
-        return _finite(f"beta({depth})", beta(depth), "It is the factor a of the branches.")
-    return depth ** -_finite("beta", beta, "The branches are scaled by L^-beta.")
-
-
-def _finite(field: str, value: float, remedy: str) -> float:
-    if not math.isfinite(value):
-        raise fail(field, "finite", f"{value:g}", remedy)
-    return float(value)
+        return real(f"beta({depth}), the factor a of the branches,", beta(depth))
+    return depth ** -real("beta", beta)

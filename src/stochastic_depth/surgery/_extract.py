@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .._checks import finite, same_length
+from .._checks import finite, network, same_length
 from .._errors import Unsupported
 from ._remains import cut, uses_of
 from ._takeover import own_rates
@@ -43,7 +43,7 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
         >>> sum(p.numel() for p in half.parameters()) < sum(p.numel() for p in model.parameters())
         True
     """
-    twin = copy.deepcopy(model)
+    twin = copy.deepcopy(network("model", model))
     granularity: Granularity = "block"
     if CONTROLLER in vars(twin):
         granularity = vars(twin)[CONTROLLER].anatomy.granularity

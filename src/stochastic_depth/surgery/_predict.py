@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._checks import count, fail
+from .._checks import count, fail, seed_or_step
 from .._errors import InvalidArgument
 from ..gates import Law, Per, draw, stream
 from ._gating import GatedModel, gated
@@ -97,7 +97,7 @@ def predict(
     """
     law = law or _law_of(model)
     count("draws", draws, least=2)
-    generator = stream(count("seed", seed, least=0), 0, purpose="predict")
+    generator = stream(seed_or_step("seed", seed), 0, purpose="predict")
     f = gated(model, example=example)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
