@@ -183,7 +183,6 @@ def calls() -> dict[str, Call]:
     """Return the calls that are tried, by name."""
     half = (_given(0.5), "probability")
     vector = (_given([0.5, 0.4, 0.3]), "nonempty")
-    three = (_given([0.5, 0.4, 0.3]), "vector")
     budget = (_given(0.5), "budget")
     costs = (_given(None), "optional gates")
     mask = (_given(None), "optional mask")
@@ -251,7 +250,7 @@ def calls() -> dict[str, Call]:
     per = (_given("batch"), "choice")
     add("draw", sd.gates.draw, law=law, per=per, batch_size=size, generator=generator)
     sample = lambda law, **a: law.sample(**a)  # noqa: E731
-    add("sample", sample, law=law, batch_size=size, generator=generator)
+    add("sample", sample, law=(law[0], "fixed"), batch_size=size, generator=generator)
     subset = lambda batch_size, generator: law[0]().sample_subset(batch_size, generator=generator)  # noqa: E731
     add("sample_subset", subset, batch_size=(_given(4), "natural"), generator=generator)
     surgery = {
@@ -316,7 +315,7 @@ def calls() -> dict[str, Call]:
 
 
 @contextmanager
-def in_time(seconds: int = 5) -> Iterator[None]:
+def in_time(seconds: int = 20) -> Iterator[None]:
     """Raise where something takes longer: it would not have come to an end."""
 
     def late(*_: object) -> None:

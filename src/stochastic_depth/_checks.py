@@ -31,13 +31,13 @@ LARGEST = 2**31 - 1
 LARGEST_SEED = 2**63 - 1
 """torch takes seeds of 64 bits, signed; steps are counted as far."""
 
-LONGEST = 120
+LONGEST = 200
 """Characters of a value that a message shows."""
 
 
 def fail(field: str, requirement: str, value: object, remedy: str = "") -> InvalidArgument:
     """Return the error for `field`; the caller raises it."""
-    shown = value if isinstance(value, str) else given(value)
+    shown = _shortened(value) if isinstance(value, str) else given(value)
     sentence = f"{field} must be {requirement}; got {shown}."
     return InvalidArgument(f"{sentence} {remedy}".strip())
 
@@ -52,6 +52,10 @@ def given(value: object) -> str:
         text = " ".join(repr(value).split())
     except Exception:  # whatever a foreign class raises, or an integer too long to write
         return f"a value of type {type(value).__name__}"
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
@@ -86,11 +90,11 @@ def positive(field: str, value: SupportsFloat, *, remedy: str = "") -> float:
     return number
 
 
-def real(field: str, value: SupportsFloat) -> float:
+def real(field: str, value: SupportsFloat, *, remedy: str = "") -> float:
     """Return `value` as a finite float."""
-    number = _not_nan(field, value)
-    if math.isinf(number):
-        raise fail(field, "finite", f"{number:g}")
+    number = _number(field, value)
+    if not math.isfinite(number):
+        raise fail(field, "finite", f"{number:g}", remedy)
     return number
 
 

@@ -41,9 +41,8 @@ def stream(seed: int, step: int, rank: int | None = None, *, purpose: str = "") 
         seed_or_step("seed", seed),
         seed_or_step("step", step),
         process,
-        *(
-            [instance("purpose", purpose, str, "text")] if purpose != "" else []
-        ),  # gates keep the streams they have always had
+        # Gates keep the streams they have always had.
+        *([purpose] if instance("purpose", purpose, str, "text") else []),
     )
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     # The high bit stays clear: manual_seed takes signed 64-bit numbers.

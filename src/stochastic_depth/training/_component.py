@@ -4,10 +4,11 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Self, get_type_hints
 
 from .._checks import fail, nearest
 from .._errors import StochasticDepthError
+from .._trust import require_trusted
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Component:
     @property
     def target(self) -> Any:
         """What `class_path` names."""
+        require_trusted("class_path", self.class_path)
         module_path, _, name = self.class_path.rpartition(".")
         try:
             module = import_module(module_path)
@@ -52,6 +54,22 @@ class Component:
             remedy = nearest(name, dir(module))
             raise fail("class_path", f"a name in {module_path}", repr(name), remedy)
         return getattr(module, name)
+
+    def require(self, field: str, kind: Any, requirement: str) -> Self:
+        """Refuse, before it is called, what does not make a `kind`.
+
+        Classes must derive from it, and functions say in their annotation that they return
+        one.
+
+        Raises:
+            InvalidArgument: naming `field`.
+        """
+        made = self.target
+        if not inspect.isclass(made):
+            made = _returned(made)
+        if not (inspect.isclass(made) and issubclass(made, kind)):
+            raise fail(field, f"the import path of {requirement}", repr(self.class_path))
+        return self
 
     def build(self, *arguments: Any, **derived: Any) -> Any:
         """Call the target.
@@ -86,3 +104,11 @@ class Component:
         parameters = inspect.signature(self.target).parameters
         kinds = [parameter.kind for parameter in parameters.values()]
         return name in parameters or (not by_name and inspect.Parameter.VAR_KEYWORD in kinds)
+
+
+def _returned(function: Any) -> Any:
+    """Return the class that a function says it returns; None if it says nothing."""
+    try:
+        return get_type_hints(function).get("return")
+    except (TypeError, NameError, AttributeError):
+        return None

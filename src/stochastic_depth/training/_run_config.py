@@ -14,6 +14,12 @@ Precision = Literal["float32", "bf16", "float64"]
 Strategy = Literal["ddp", "fsdp"]
 AccumulatedGates = Literal["same", "new"]
 
+LARGEST_SEED = 2**32 - 1
+"""numpy's generator, which Lightning seeds as well, takes no larger one."""
+
+MOST_THREADS = 4096
+"""No machine has more, and torch ends the program where it cannot start them."""
+
 SGD = "torch.optim.SGD"
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 TENSORBOARD_ARGS = {"name": "", "version": "tensorboard"}  # the folder RUN/tensorboard
@@ -40,7 +46,7 @@ class RunConfig:
         accumulate: parts that a batch is run in, one after the other; their gradients add up
             to those of the batch.
         accumulated_gates: whether the parts have the `"same"` gates or `"new"` ones each.
-        seed: of the initial weights, the order of the images and the gates.
+        seed: of the initial weights, the order of the images and the gates; below 2^32.
         name: name of the recipe.
         label_smoothing: share of the target that is spread evenly over all classes, in
             [0, 1]; of the training loss, not of evaluations.
@@ -102,8 +108,8 @@ class RunConfig:
             if steps is not None:
                 count(f"{name}_steps", steps)
         if self.threads is not None:
-            count("threads", self.threads)
-        count("seed", self.seed, least=0)
+            count("threads", self.threads, most=MOST_THREADS)
+        count("seed", self.seed, least=0, most=LARGEST_SEED)
         interval("label_smoothing", self.label_smoothing, 0.0, 1.0)
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise fail("ema_decay", "in [0, 1)", self.ema_decay, "Pass null for no average.")

@@ -5,7 +5,6 @@ run.metrics["test_error"]                     # a column of `record.COLUMNS`
 MEASURES["test_error_at_best"](run)           # a number of the finished run, None before
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import polars as pl
-import yaml
 
 from .._checks import one_of
 from .._errors import DataError, InvalidArgument
+from .._mappings import read_json, read_yaml
 from .record import COLUMNS, STATUSES, BlockRecord, Summary
 
 Part = TypeVar("Part", BlockRecord, Summary)
@@ -137,6 +136,8 @@ def _identity(run: Mapping[str, Any], directory: Path) -> dict[str, Any]:
 def _build(kind: type[Part], values: Mapping[str, Any], directory: Path) -> Part:
     """Return the dataclass `kind` filled from `values`, which may hold more."""
     names = [item.name for item in fields(kind)]
+    if not isinstance(values, Mapping):
+        raise DataError(f"{directory / 'run.json'} must hold a {kind.__name__} by name.")
     absent = [name for name in names if name not in values]
     if absent:
         raise DataError(
@@ -199,28 +200,6 @@ MEASURES = {
 """By name: what is measured of a finished run, as tables and charts call it."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in `path`."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _damaged(path, error) from error
-    return _mapping(path, value)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in `path`."""
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _damaged(path, error) from error
-    return _mapping(path, value)
-
-
 def read_metrics(path: Path) -> pl.DataFrame:
     """Return one row per finished epoch; a run that has none yet gives an empty table."""
     if not path.exists():
@@ -255,21 +234,6 @@ def read_gates(path: Path, num_blocks: int) -> np.ndarray | None:
             f"its shape is {gates.shape}."
         )
     return gates
-
-
-def _mapping(path: Path, value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise DataError(f"{path} must hold named fields; it holds {type(value).__name__}.")
-    return dict(value)
-
-
-def _missing(path: Path) -> DataError:
-    if not path.parent.exists():
-        return DataError(f"There is no directory {path.parent}.")
-    return DataError(
-        f"{path.parent} is not a run directory: {path.name} is missing. "
-        "Pass a directory that `sdepth train` or `sdepth compare` wrote."
-    )
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from ..._checks import count, fail, one_of
+from ..._checks import count, fail, one_of, seed_or_step
 from ._augment import Augmentation
 from ._image_set import ImageSet
 
@@ -69,7 +69,7 @@ class Batches:
     ) -> None:
         self.image_set = image_set
         self.batch_size = count("batch_size", batch_size)
-        self.seed = count("seed", seed, least=0)
+        self.seed = seed_or_step("seed", seed)
         self.augmentation = augmentation
         self.shuffle = shuffle
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
