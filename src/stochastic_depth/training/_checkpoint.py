@@ -4,7 +4,8 @@ import logging
 import math
 import random
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def read(path: Path) -> dict[str, Any]:
         if altered is not None:
             raise CheckpointError(f"{path} is damaged: {altered} does not match its checksum.")
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if "step" not in state:
+        if not (isinstance(state, dict) and isinstance(state.get("step"), int)):
             raise CheckpointError(f"{path} must say its step; another program has written it.")
         return state
     except CheckpointError:
@@ -70,6 +71,22 @@ def read(path: Path) -> dict[str, Any]:
     except Exception as error:  # damaged bytes fail in the archive, the pickle or the tensors
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path} is damaged ({reason}).") from error
+
+
+@contextmanager
+def of_this_run(path: Path) -> Iterator[None]:
+    """Say of a checkpoint that it is of another run, where taking its state fails.
+
+    Raises:
+        CheckpointError: its entries are not those that this run would have written.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} must be of this run; its entries do not fit the network, the optimizer or "
+            "the record. Train in another directory."
+        ) from error
 
 
 def newest(directory: Path) -> Path | None:

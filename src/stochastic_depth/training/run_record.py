@@ -13,8 +13,9 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import polars as pl
 
-from .._checks import one_of
+from .._checks import given, one_of
 from .._errors import DataError, InvalidArgument
+from .._fields import fits
 from .._mappings import read_json, read_yaml
 from .record import COLUMNS, STATUSES, BlockRecord, Summary
 
@@ -84,12 +85,13 @@ class RunRecord:
         """
         directory = Path(directory)
         run = read_json(directory / "run.json")
+        identity = _identity(run, directory)
         blocks = tuple(_build(BlockRecord, block, directory) for block in run.get("blocks") or ())
         summary = run.get("summary")
         return cls(
             directory=directory,
             config=read_yaml(directory / "config.yaml"),
-            **_identity(run, directory),
+            **identity,
             blocks=blocks,
             summary=_build(Summary, summary, directory) if summary else None,
             metrics=read_metrics(directory / "metrics.csv"),
@@ -122,6 +124,12 @@ class RunRecord:
         return self.metrics.height
 
 
+IDENTITY: dict[str, Any] = {"name": str, "variant": str, "seed": int, "data": dict}
+IDENTITY |= dict.fromkeys(("error", "command", "started", "finished"), str | None)
+IDENTITY |= dict.fromkeys(("versions", "hardware"), dict | None)
+IDENTITY |= {"blocks": list[dict] | None, "summary": dict | None}
+
+
 def _identity(run: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     """Return the plain fields of run.json."""
     try:
@@ -129,6 +137,9 @@ def _identity(run: Mapping[str, Any], directory: Path) -> dict[str, Any]:
         identity = {key: run[key] for key in ("name", "variant", "seed", "status", "data")}
     except (KeyError, InvalidArgument) as error:
         raise DataError(f"{directory / 'run.json'} is not the record of a run: {error}") from error
+    for key, type_of in IDENTITY.items():
+        if not fits(type_of, run.get(key)):
+            raise _contradicts(directory, key, run.get(key))
     texts = {key: run.get(key) or "" for key in ("error", "command", "started", "finished")}
     return identity | texts | {key: run.get(key) or {} for key in ("versions", "hardware")}
 
@@ -137,14 +148,24 @@ def _build(kind: type[Part], values: Mapping[str, Any], directory: Path) -> Part
     """Return the dataclass `kind` filled from `values`, which may hold more."""
     names = [item.name for item in fields(kind)]
     if not isinstance(values, Mapping):
-        raise DataError(f"{directory / 'run.json'} must hold a {kind.__name__} by name.")
+        raise _contradicts(directory, kind.__name__, values)
     absent = [name for name in names if name not in values]
     if absent:
         raise DataError(
             f"{directory / 'run.json'} lacks {kind.__name__}.{absent[0]}; "
             "it was written by another version. Run the training again."
         )
+    for item in fields(kind):
+        if not fits(item.type, values[item.name]):
+            raise _contradicts(directory, f"{kind.__name__}.{item.name}", values[item.name])
     return kind(**{name: values[name] for name in names})
+
+
+def _contradicts(directory: Path, name: str, value: object) -> DataError:
+    return DataError(
+        f"{directory / 'run.json'} cannot be read ({name} is {given(value)}). "
+        "Run the training again."
+    )
 
 
 @dataclass(frozen=True)
@@ -205,7 +226,8 @@ def read_metrics(path: Path) -> pl.DataFrame:
     if not path.exists():
         return pl.DataFrame(schema=SCHEMA)
     try:
-        table = pl.read_csv(path, schema_overrides=SCHEMA)
+        # Not a pattern: a directory may be called run[1].
+        table = pl.read_csv(path, schema_overrides=SCHEMA, glob=False)
     except pl.exceptions.NoDataError:
         return pl.DataFrame(schema=SCHEMA)
     except (OSError, pl.exceptions.PolarsError) as error:
