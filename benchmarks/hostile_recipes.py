@@ -106,8 +106,8 @@ def _fits(path: tuple[str, ...], value: Any) -> bool:
     kind = _annotation(path)
     if isinstance(value, float) and value != value:
         return False
-    if kind is None:
-        return True
+    if kind is None or (is_dataclass(kind) and isinstance(value, Mapping)):
+        return True  # a section without fields has its defaults
     if isinstance(value, str) and is_bearable("text", kind) is False:
         value = yaml.safe_load(value)  # as on the command line
     if isinstance(value, bool):

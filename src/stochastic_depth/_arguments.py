@@ -81,13 +81,33 @@ def _explain(parser: ArgumentParser, words: Sequence[str], known: Mapping[str, A
     for field in [action.dest for action in parser._actions if _is_due(action)]:
         if field not in given:
             raise _missing(parser, field)
+    _require_known_names(parser, words, known)
+
+
+def _require_known_names(
+    parser: ArgumentParser, words: Sequence[str], known: Mapping[str, Any]
+) -> None:
+    """Refuse a class that is named without its module, and that jsonargparse has not found."""
+    from ._checks import fail
+
+    named = {name: text for name, _, text in _options(parser, words)}
+    for field, value in {**known, **named}.items():
+        action = _actions(parser).get(field)
+        name = value.get("class_path") if isinstance(value, Mapping) else value
+        if _is_object(action) and isinstance(name, str) and "." not in name:
+            requirement = "an import path, or a mapping of class_path and init_args"
+            raise fail(field, requirement, repr(name))
+
+
+def _is_object(action: Any) -> bool:
+    from ._fields import base_of
+
+    return base_of(_kind(action)) is not None
 
 
 def _is_due(action: Any) -> bool:
     """Return whether a field has no default; that of an object is not None."""
-    from ._fields import base_of
-
-    return action.required or (base_of(_kind(action)) is not None and action.default is None)
+    return action.required or (_is_object(action) and action.default is None)
 
 
 def _options(parser: ArgumentParser, words: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
@@ -180,9 +200,7 @@ def _component_of(parser: ArgumentParser, name: str) -> Any:
     """Return the action of `--model` for an option such as `--model.init_args.depth`."""
     first = name.lstrip("-").partition(".")[0]
     action = _actions(parser).get(first)
-    from ._fields import base_of
-
-    return action if "." in name and base_of(_kind(action)) else None
+    return action if "." in name and _is_object(action) else None
 
 
 def _unknown(parser: ArgumentParser, name: str) -> InvalidArgument:

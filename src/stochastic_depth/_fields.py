@@ -7,7 +7,7 @@ from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ._checks import fail, given, nearest
 from ._errors import InvalidArgument
@@ -45,15 +45,15 @@ def check_field(field: str, kind: Any, value: Any, said: str = "") -> None:
         InvalidArgument: naming the field, what it must be and what it is.
     """
     said = said or in_yaml(value)
-    if base_of(kind) is not None:
-        _check_component(field, value, said)
+    if (base := base_of(kind)) is not None:
+        _check_component(field, base, value, said)
     elif not fits(kind, value):
         literals = [name for member in _members(kind) for name in _literals(member)]
         close = nearest(str(value), literals) if literals else ""
         raise fail(field, _requirement(kind), said, close)
 
 
-def _check_component(field: str, value: Any, said: str) -> None:
+def _check_component(field: str, base: type, value: Any, said: str) -> None:
     """Refuse what is no class, and arguments that it does not take."""
     given_path = isinstance(value, str)
     values: Mapping[str, Any] = {"class_path": value} if given_path else value
@@ -65,7 +65,9 @@ def _check_component(field: str, value: Any, said: str) -> None:
             raise fail(f"{field}.{part}", "a mapping of arguments", in_yaml(values[part]))
     if "." not in path:
         return  # jsonargparse knows classes by their last name
-    _resolved(field, path)
+    made = made_by(_resolved(field, path))
+    if made is None or not issubclass(made, base):
+        raise fail(field, f"the import path of what makes a {base.__name__}", repr(path))
     for argument, entry in values.get("init_args", {}).items():
         check_argument(f"{field}.init_args.{argument}", path, argument, entry, in_yaml(entry))
 
@@ -89,6 +91,16 @@ def _resolved(field: str, path: str) -> Any:
         known = _contents(module)
         requirement = "the import path of a class or function"
         raise fail(field, requirement, repr(path), nearest(last, known)) from error
+
+
+def made_by(target: Any) -> type | None:
+    """Return the class of what calling `target` makes, as far as it says so itself."""
+    if not inspect.isclass(target):
+        try:
+            target = get_type_hints(target).get("return")
+        except (TypeError, NameError, AttributeError):
+            return None
+    return target if inspect.isclass(target) else None
 
 
 def _contents(module: str) -> list[str]:
@@ -121,10 +133,19 @@ def fits(kind: Any, value: Any) -> bool:
         return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
     if kind in (str, Path):
         return isinstance(value, str)
+    if origin is type:
+        return inspect.isclass(value) or (isinstance(value, str) and _is_class(value))
     if kind is bool:
         return isinstance(value, bool) or value in ("true", "false")
     # Of another class: by import path, or as a mapping of its arguments.
     return not inspect.isclass(kind) or isinstance(value, (str, Mapping, kind))
+
+
+def _is_class(path: str) -> bool:
+    try:
+        return inspect.isclass(resolve_name(path))
+    except (ImportError, AttributeError, ValueError):
+        return False
 
 
 def _is_number(kind: type, value: Any) -> bool:

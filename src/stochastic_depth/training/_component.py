@@ -1,13 +1,15 @@
 """Something given by its import path: a model, an optimizer, a logger."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Self, get_type_hints
+from typing import Any, Self
 
 from .._checks import fail, nearest
 from .._errors import StochasticDepthError
+from .._fields import made_by
 from .._trust import require_trusted
 
 
@@ -39,6 +41,9 @@ class Component:
         for name in ("init_args", "dict_kwargs"):
             if not isinstance(getattr(self, name), Mapping):
                 raise fail(name, "a mapping of arguments", repr(getattr(self, name)))
+        for name, value in {**self.init_args, **self.dict_kwargs}.items():
+            if isinstance(value, float) and math.isnan(value):  # no class means it
+                raise fail(f"{name} of {self.class_path}", "a number", "NaN")
         self.target  # noqa: B018  # a path that leads nowhere is refused at birth
 
     @property
@@ -64,10 +69,8 @@ class Component:
         Raises:
             InvalidArgument: naming `field`.
         """
-        made = self.target
-        if not inspect.isclass(made):
-            made = _returned(made)
-        if not (inspect.isclass(made) and issubclass(made, kind)):
+        made = made_by(self.target)
+        if made is None or not issubclass(made, kind):
             raise fail(field, f"the import path of {requirement}", repr(self.class_path))
         return self
 
@@ -104,11 +107,3 @@ class Component:
         parameters = inspect.signature(self.target).parameters
         kinds = [parameter.kind for parameter in parameters.values()]
         return name in parameters or (not by_name and inspect.Parameter.VAR_KEYWORD in kinds)
-
-
-def _returned(function: Any) -> Any:
-    """Return the class that a function says it returns; None if it says nothing."""
-    try:
-        return get_type_hints(function).get("return")
-    except (TypeError, NameError, AttributeError):
-        return None
