@@ -3,6 +3,7 @@
 import logging
 import math
 import random
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,11 +44,20 @@ def write(state: Mapping[str, Any], path: Path) -> None:
         with atomic_write(path, keep=keep) as file:
             torch.save(state, file)
     except (OSError, RuntimeError) as error:  # RuntimeError is what torch makes of the former
-        reason = str(error).partition("\n")[0].rstrip(".")
         raise CheckpointError(
-            f"{path} cannot be written ({reason}). The checkpoint before it stays: see to "
+            f"{path} cannot be written ({_trouble(error, path)}). The checkpoint before it stays: see to "
             "the disk, and train in this directory again to go on from there."
         ) from error
+
+
+def _trouble(error: Exception, path: Path) -> str:
+    """Return what stands in the way of a file, in the words of the system where it has some."""
+    # torch reports a write that failed as a position that it did not expect.
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
+    return f"{free / 2**20:.1f} MB are free"
 
 
 def read(path: Path) -> dict[str, Any]:
