@@ -45,8 +45,8 @@ def write(state: Mapping[str, Any], path: Path) -> None:
             torch.save(state, file)
     except (OSError, RuntimeError) as error:  # RuntimeError is what torch makes of the former
         raise CheckpointError(
-            f"{path} cannot be written ({_trouble(error, path)}). The checkpoint before it stays: see to "
-            "the disk, and train in this directory again to go on from there."
+            f"{path} cannot be written ({_trouble(error, path)}). The checkpoint before it "
+            "stays: see to the disk, and train in this directory again to go on from there."
         ) from error
 
 
