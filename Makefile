@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 DEMO ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow check format bench docs clean
+.PHONY: help env demo test test-slow check mutants fuzz audit oldest format bench docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,26 @@ check: env  ## format, lint, types, import layers, docs
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+mutants: env  ## change the core one operator at a time and count the changes that no test notices (hours)
+	$(BIN)/python -m pip install --quiet --upgrade 'mutmut>=3.3'
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
+fuzz: env  ## give the program thousands of recipes, files and arguments that nobody should (an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/hostile.py --recipes 8000 --seed $$(date +%j)
+
+audit: env  ## look the installed dependencies up among known vulnerabilities
+	$(BIN)/python -m pip install --quiet --upgrade pip-audit
+	$(BIN)/python -m pip_audit --local --skip-editable
+
+OLDEST := .venv-oldest
+
+oldest:  ## run the tests with the oldest dependencies that the metadata allows
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip uv
+	$(OLDEST)/bin/python -m uv pip install --quiet --resolution lowest-direct --editable '.[dev]'
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
+
 format: env  ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -60,4 +80,4 @@ docs: env  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## remove .venv and everything that was built
-	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLDEST) mutants site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

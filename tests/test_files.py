@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 
 from stochastic_depth._files import atomic_write, leftovers, write_text
@@ -59,3 +62,41 @@ def test_there_is_no_moment_without_a_whole_file(tmp_path, monkeypatch):
     with atomic_write(path, keep=tmp_path / "previous") as file:
         file.write(b"new")
     assert seen == ["old", "old", "old", "new"]
+
+
+def refused(number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS])
+def test_without_hard_links_the_old_file_is_copied(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", refused(number))
+    path, before = tmp_path / "last", tmp_path / "previous"
+    for text in ("one", "two", "three"):
+        with atomic_write(path, keep=before) as file:
+            file.write(text.encode())
+    assert (path.read_text(), before.read_text()) == ("three", "two")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"last", "previous"}
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EPERM])
+def test_a_file_system_that_does_not_synchronise(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", refused(number))
+    write_text(tmp_path / "a.txt", "text")
+    assert (tmp_path / "a.txt").read_text() == "text"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+def test_a_disk_in_trouble_is_told(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", refused(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        write_text(tmp_path / "a.txt", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_has_gone_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"is not there \(any more\): '.*gone/a\.txt'"):
+        write_text(tmp_path / "gone" / "a.txt", "text")

@@ -1,35 +1,17 @@
 """Arguments read by jsonargparse, and a sentence of ours for each kind of wrong one.
 
-Of a complaint of the parser only the name of the field and the value are taken: what
-must hold is known from the type. Imported by what parses, not by the core.
+What jsonargparse says of a wrong argument is never shown, nor read: when it refuses, the
+arguments are gone through again here, and the first that does not fit its type is named.
+A recipe is gone through before it is parsed. Imported by what parses, not by the core.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from importlib import import_module
-from importlib.util import find_spec
-from inspect import signature
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from pkgutil import resolve_name
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from ._errors import InvalidArgument
-
-NAMES: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    Path: "a path",
-    NoneType: "null",
-    tuple: "a list such as [1,2]",
-    list: "a list of mappings such as [{a: 1}]",
-    dict: "a mapping such as {a: 1}",
-}
-
 
 CAUSAL_LM = "stochastic_depth.training.language_models.CausalLM"
 
@@ -56,12 +38,15 @@ def parse(
     """
     arguments = list(_spelled_out(arguments))
     try:
-        return parser.parse_args(arguments, namespace=base)
-    except ArgumentError as error:
-        for pattern, explain in COMPLAINTS:
-            if found := pattern.search(error.message):
-                raise explain(_spoken_to(parser, arguments), *found.groups()) from error
-        raise InvalidArgument(" ".join(error.message.split())) from error
+        return parser.parse_args(list(arguments), namespace=base)
+    except (ArgumentError, OverflowError, RecursionError) as error:
+        own, words = _spoken_to(parser, arguments)
+        known = base.as_dict() if base is not None else getattr(own, "recipe", {})
+        _explain(own, words, known)
+        raise InvalidArgument(
+            f"The arguments of {own.prog} must fit together; got {' '.join(words)!r}. "
+            f"See `{own.prog} --help all`."
+        ) from error
 
 
 def _spelled_out(arguments: Sequence[str]) -> Iterator[str]:
@@ -79,53 +64,166 @@ def _spelled_out(arguments: Sequence[str]) -> Iterator[str]:
             yield word
 
 
-def _spoken_to(parser: ArgumentParser, arguments: Sequence[str]) -> ArgumentParser:
-    """Return the parser of the subcommand that the arguments begin with, if there are any."""
+def check_fields(parser: ArgumentParser, values: Mapping[Any, Any], within: str = "") -> None:
+    """Refuse a mapping of fields, such as a recipe, whose names or types are wrong.
+
+    Raises:
+        InvalidArgument: naming the field, what it must be and what it is.
+    """
+    from ._checks import fail
+    from ._fields import base_of, check_field, in_yaml
+
+    actions = _actions(parser)
+    for key, value in values.items():
+        field = f"{within}{key}"
+        kind = _kind(actions.get(field))
+        if any(name.startswith(f"{field}.") for name in actions) and base_of(kind) is None:
+            if not isinstance(value, Mapping):
+                raise fail(field, "a mapping of its fields", in_yaml(value))
+            check_fields(parser, value, f"{field}.")
+        elif field not in actions:
+            raise _unaccepted(parser, field)
+        else:
+            check_field(field, kind, value)
+
+
+def _explain(parser: ArgumentParser, words: Sequence[str], known: Mapping[str, Any]) -> None:
+    """Raise for the first word of a command line that is wrong, or for what is missing."""
+    subcommands: Any = getattr(parser, "_subcommands_action", None)
+    if subcommands is not None:
+        raise _of_wrong_verb(parser, list(subcommands.choices), words)
+    given = set(known)
+    for name, action, text in _options(parser, words):
+        given.add(action.dest)
+        _check_text(parser, name, action, text, known)
+    for field in [action.dest for action in parser._actions if _is_due(action)]:
+        if field not in given:
+            raise _missing(parser, field)
+    _require_known_names(parser, words, known)
+
+
+def _require_known_names(
+    parser: ArgumentParser, words: Sequence[str], known: Mapping[str, Any]
+) -> None:
+    """Refuse a class that is named without its module, and that jsonargparse has not found."""
+    from ._checks import fail
+
+    named = {name: text for name, _, text in _options(parser, words)}
+    for field, value in {**known, **named}.items():
+        action = _actions(parser).get(field)
+        name = value.get("class_path") if isinstance(value, Mapping) else value
+        if _is_object(action) and isinstance(name, str) and "." not in name:
+            requirement = "an import path, or a mapping of class_path and init_args"
+            raise fail(field, requirement, repr(name))
+
+
+def _is_object(action: Any) -> bool:
+    from ._fields import base_of
+
+    return base_of(_kind(action)) is not None
+
+
+def _is_due(action: Any) -> bool:
+    """Return whether a field has no default; that of an object is not None."""
+    return action.required or (_is_object(action) and action.default is None)
+
+
+def _options(parser: ArgumentParser, words: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
+    """Yield name, action and value of each option; refuse unknown ones and stray words."""
+    places = [action for action in parser._actions if not action.option_strings]
+    waiting = iter(words)
+    for word in waiting:
+        if not word.startswith("-"):
+            if not places:
+                raise InvalidArgument(
+                    f"{word!r} is one word too many. Quote it, or name its option."
+                )
+            yield places[0].dest, places[0], word
+            places = places if places[0].nargs == "+" else places[1:]
+            continue
+        name, equals, text = word.partition("=")
+        action = parser._option_string_actions.get(name) or _component_of(parser, name)
+        if action is None:
+            raise _unknown(parser, name)
+        if action.nargs == 0:
+            continue
+        text = text if equals else next(waiting, "--")
+        if not equals and text.startswith("--"):
+            raise InvalidArgument(f"{name} must be followed by a value; got none.")
+        yield name.lstrip("-"), action, text
+
+
+def _check_text(
+    parser: ArgumentParser, name: str, action: Any, text: str, known: Mapping[str, Any]
+) -> None:
+    """Refuse the text of an option that does not fit the type of its field."""
+    from ._checks import fail
+    from ._fields import base_of, check_field, fits
+
+    kind = _kind(action)
+    if name.startswith(f"{action.dest}.") and base_of(kind):
+        return _check_part(name, action.dest, text, known)
+    if type(action).__name__ == "_ActionConfigLoad":
+        values = _read(text)
+        if not isinstance(values, Mapping) and not Path(text).is_file():
+            raise fail(action.dest, "a mapping of its fields, or a file of them", repr(text))
+        return check_fields(
+            parser, values if isinstance(values, Mapping) else {}, f"{action.dest}."
+        )
+    plain = base_of(kind) is None and fits(kind, text)
+    check_field(action.dest, kind, text if plain else _read(text), repr(text))
+    return None
+
+
+def _check_part(name: str, dest: str, text: str, known: Mapping[str, Any]) -> None:
+    """Refuse an option such as `--model.init_args.depth` that its class does not take."""
+    from ._fields import PARTS, check_argument
+
+    component = known.get(dest)
+    path = component.get("class_path") if isinstance(component, Mapping) else component
+    part, _, argument = name.removeprefix(f"{dest}.").partition(".")
+    argument = argument if part == "init_args" else "" if part in PARTS else part
+    if isinstance(path, str) and argument:
+        check_argument(f"{dest}.init_args.{argument}", path, argument, _read(text), repr(text))
+
+
+def _read(text: str) -> Any:
+    """Return what a word says, as YAML; the word itself where it is none."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
+
+
+def _spoken_to(
+    parser: ArgumentParser, arguments: Sequence[str]
+) -> tuple[ArgumentParser, list[str]]:
+    """Return the parser of the verb in the arguments, if there is one, and its words."""
     subcommands: Any = getattr(parser, "_subcommands_action", None)
     verbs = subcommands.choices if subcommands else {}
-    return next((verbs[word] for word in arguments if word in verbs), parser)
+    for place, word in enumerate(arguments):
+        if word in verbs:
+            return verbs[word], list(arguments[place + 1 :])
+    return parser, list(arguments)
 
 
-def _of_wrong_type(parser: ArgumentParser, field: str, value: str) -> InvalidArgument:
-    kind = getattr(_actions(parser).get(field), "_typehint", str)
-    return _refused(field, kind, value)
+def _kind(action: Any) -> Any:
+    """Return the annotation of a field; words without one are text."""
+    return getattr(action, "_typehint", str)
 
 
-def _refused(field: str, kind: Any, value: str) -> InvalidArgument:
-    from ._checks import fail, nearest
-
-    literals = [name for member in _members(kind) for name in _literals(member)]
-    remedy = nearest(value, literals) if literals else ""
-    return fail(field, " or ".join(map(_requirement, _members(kind))), repr(value), remedy)
-
-
-def _of_wrong_component(
-    parser: ArgumentParser, field: str, path: str, complaint: str
-) -> InvalidArgument:
-    """Explain a class that cannot be imported, or an argument that it does not take."""
-    from ._checks import fail, nearest
-
-    name = re.search(r"""(?:Option '|Parser key ")([\w.]+)""", complaint)
-    if name is None:
-        module, _, last = path.rpartition(".")
-        remedy = nearest(last, dir(import_module(module))) if find_spec(module) else ""
-        return fail(field, "the import path of a class or function", repr(path), remedy)
-    parameters = signature(resolve_name(path)).parameters
-    full = f"{field}.init_args.{name[1]}"
-    if name[1] not in parameters:
-        close = nearest(name[1], parameters) or f"It takes {', '.join(parameters)}."
-        return InvalidArgument(f"{full} is not an argument of {path}. {close}")
-    value = re.search(r"(?:Got|Given) value: (.*)", complaint)
-    return _refused(full, parameters[name[1]].annotation, value[1] if value else "another")
+def _component_of(parser: ArgumentParser, name: str) -> Any:
+    """Return the action of `--model` for an option such as `--model.init_args.depth`."""
+    first = name.lstrip("-").partition(".")[0]
+    action = _actions(parser).get(first)
+    return action if "." in name and _is_object(action) else None
 
 
-def _unknown(parser: ArgumentParser, words: str) -> InvalidArgument:
+def _unknown(parser: ArgumentParser, name: str) -> InvalidArgument:
     from ._checks import nearest
 
-    word = words.split()[0]
-    if not word.startswith("-"):
-        return InvalidArgument(f"{word!r} is one word too many. Quote it, or name its option.")
-    name = word.partition("=")[0]
     remedy = nearest(name.lstrip("-"), _known(parser)) or f"See `{parser.prog} --help all`."
     return InvalidArgument(f"{name} is not an option of {parser.prog}. {remedy}")
 
@@ -136,64 +234,23 @@ def _unaccepted(parser: ArgumentParser, name: str) -> InvalidArgument:
     return InvalidArgument(f"{name} is not a field. {nearest(name, _known(parser))}".strip())
 
 
-def _missing(parser: ArgumentParser, names: str) -> InvalidArgument:
-    field = names.split(",")[0].rpartition(".")[2]
+def _missing(parser: ArgumentParser, field: str) -> InvalidArgument:
     action = _actions(parser).get(field)
     said = f"--{field}" if action is None or action.option_strings else field.upper()
     return InvalidArgument(f"{field} must be given; got nothing. Pass {said}.")
 
 
-def _nothing_asked(parser: ArgumentParser, name: str) -> InvalidArgument:
-    return InvalidArgument(f"{name} must be given; got nothing. See `{parser.prog} --help`.")
-
-
-def _without_value(parser: ArgumentParser, option: str) -> InvalidArgument:
-    return InvalidArgument(f"{option} must be followed by a value; got none.")
-
-
-def _of_wrong_group(parser: ArgumentParser, field: str, value: str) -> InvalidArgument:
-    from ._checks import fail
-
-    return fail(field, "a mapping of its fields, or a file of them", repr(value))
-
-
-def _of_no_path(parser: ArgumentParser, field: str, value: str | None) -> InvalidArgument:
-    from ._checks import fail
-
-    requirement = "an import path, or a mapping of class_path and init_args"
-    return fail(field, requirement, repr(value) if value else "another class_path")
-
-
-def _unknown_choice(parser: ArgumentParser, name: str, value: str) -> InvalidArgument:
+def _of_wrong_verb(
+    parser: ArgumentParser, verbs: Sequence[str], words: Sequence[str]
+) -> InvalidArgument:
     from ._checks import fail, nearest
 
-    choices = [str(choice) for choice in parser._subcommands_action.choices]  # type: ignore[union-attr]
-    return fail(name.lower(), "one of " + ", ".join(choices), repr(value), nearest(value, choices))
-
-
-Explain = Callable[..., InvalidArgument]
-
-COMPLAINTS: tuple[tuple[re.Pattern[str], Explain], ...] = (
-    (
-        re.compile(r'Parser key "([\w.]+)":.*?class_path \'([\w.]+)\':(.*)', flags=re.DOTALL),
-        _of_wrong_component,
-    ),
-    (
-        re.compile(r'Parser key "([\w.]+)".*(?:Got|Given) value: ([^\n]*)', flags=re.DOTALL),
-        _of_wrong_type,
-    ),
-    (re.compile(r'Parser key "([\w.]+)": Unable to load config "(.*?)"'), _of_wrong_group),
-    (
-        re.compile(r'Parser key "([\w.]+)":\s*(?:- Expected a path but (\S+)|argument of)'),
-        _of_no_path,
-    ),
-    (re.compile(r"unrecognized arguments: (.*)", flags=re.DOTALL), _unknown),
-    (re.compile(r"arguments are required: (.*)"), _missing),
-    (re.compile(r'expected "(\w+)" to be one of'), _nothing_asked),
-    (re.compile(r"argument (\w+): invalid choice: '(.*?)'"), _unknown_choice),
-    (re.compile(r"argument (--[\w.-]+)\S*: expected"), _without_value),
-    (re.compile(r"[Oo]ption '([\w.]+)'"), _unaccepted),
-)
+    for word in words:
+        if not word.startswith("-"):
+            return fail("verb", "one of " + ", ".join(verbs), repr(word), nearest(word, verbs))
+        if word.partition("=")[0] not in parser._option_string_actions:
+            return _unknown(parser, word.partition("=")[0])
+    return InvalidArgument(f"verb must be given; got nothing. See `{parser.prog} --help`.")
 
 
 def _actions(parser: ArgumentParser) -> dict[str, Any]:
@@ -204,20 +261,3 @@ def _known(parser: ArgumentParser) -> Collection[str]:
     """Return the names of all options, and those of fields also without their group."""
     names = [name.lstrip("-") for name in parser._option_string_actions]
     return names + [name.rpartition(".")[2] for name in names if "." in name]
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the type itself."""
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-
-
-def _literals(kind: Any) -> tuple[str, ...]:
-    return tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
-
-
-def _requirement(kind: Any) -> str:
-    literals = _literals(kind)
-    if literals:
-        return "one of " + ", ".join(literals)
-    name = getattr(kind, "__name__", str(kind))
-    return NAMES.get(get_origin(kind) or kind, f"the import path of a {name}")

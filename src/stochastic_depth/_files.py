@@ -1,12 +1,17 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 PARTIAL = ".partial"
+
+UNASKED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES}
+"""What a file system says that does not synchronise; a disk in trouble says EIO or ENOSPC."""
 
 
 @contextmanager
@@ -22,21 +27,20 @@ def atomic_write(path: Path, *, keep: Path | None = None) -> Iterator[IO[bytes]]
     Yields:
         A file open for writing.
     """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "Its directory is not there (any more)", str(path))
     temporary = path.with_name(f".{path.name}{PARTIAL}")
     try:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
     except BaseException:
         temporary.unlink(missing_ok=True)  # on a full disk, what is left of it is room
         raise
     if keep is not None and path.exists():
         # The old file gets its second name first: `path` exists at every moment.
-        link = path.with_name(f".{keep.name}{PARTIAL}")
-        link.unlink(missing_ok=True)
-        link.hardlink_to(path)
-        link.replace(keep)
+        _second_name(path, path.with_name(f".{keep.name}{PARTIAL}")).replace(keep)
     temporary.replace(path)
     _sync_directory(path.parent)
 
@@ -52,10 +56,39 @@ def leftovers(directory: Path) -> Iterator[Path]:
     yield from directory.rglob(f".*{PARTIAL}")
 
 
-def _sync_directory(directory: Path) -> None:
-    """Put the new names of a directory on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def _second_name(path: Path, name: Path) -> Path:
+    """Give a file a second name; a copy where the file system knows no links (exFAT, SMB)."""
+    name.unlink(missing_ok=True)
     try:
-        os.fsync(descriptor)
+        name.hardlink_to(path)
+    except (OSError, NotImplementedError):
+        try:
+            with path.open("rb") as old, name.open("wb") as copy:
+                shutil.copyfileobj(old, copy)
+                copy.flush()
+                _sync(copy.fileno())
+        except BaseException:
+            name.unlink(missing_ok=True)
+            raise
+    return name
+
+
+def _sync_directory(directory: Path) -> None:
+    """Put the new names of a directory on the disk, where its file system can be asked to."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except PermissionError:  # Windows opens no directories
+        return
+    try:
+        _sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """Wait for the disk; file systems that cannot be asked to are believed."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNASKED:
+            raise

@@ -99,9 +99,12 @@ BAD = {
     ),
     "path of the optimizer": (
         ["--out=run", "--optimizer={class_path: 3}"],
-        "optimizer must be an import path, or a mapping .*; got another class_path",
+        "optimizer must be an import path, or a mapping .*; got '{class_path: 3}'",
     ),
-    "logger": (["--out=run", "--loggers=[3]"], "loggers must be a list of mappings .*; got '3'"),
+    "logger": (
+        ["--out=run", "--loggers=[3]"],
+        r"loggers must be a list of mappings .*; got '\[3\]'",
+    ),
     "path of a logger": (
         ["--out=run", "--loggers=[{class_path: 3}]"],
         "class_path must be an import path; got 3",

@@ -133,10 +133,10 @@ def test_an_unknown_recipe():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epochs: [1", "parsing"),
+        ("epochs: [1", r"cannot be read \(it is not YAML in line 1, column 11\)"),
         ("foo: 1\n", "foo"),
         ("epochs: 3\n", "model"),
-        ("[]\n", "Unexpected config"),
+        ("[]\n", "must hold named fields; it holds list"),
     ],
 )
 def test_a_file_that_is_no_recipe(text, message, tmp_path):

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from .._checks import one_of, probability
+from .._checks import flag, one_of, probability
 
 Mode = Literal["batch", "row"]
 
@@ -102,7 +102,7 @@ class DropPath(nn.Module):
     def __init__(self, drop_prob: float = 0.0, scale_by_keep: bool = True) -> None:
         super().__init__()
         self.drop_prob = probability("drop_prob", drop_prob)
-        self.scale_by_keep = scale_by_keep
+        self.scale_by_keep = flag("scale_by_keep", scale_by_keep)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mask the output of a branch."""

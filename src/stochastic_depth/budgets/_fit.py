@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from .._checks import count, fail, probabilities, same_length
+from .._checks import MOST_BLOCKS, count, fail, function, probabilities, same_length
 from .._errors import InfeasibleBudget
 from ._target import TOLERANCE, Target
 
@@ -50,12 +50,14 @@ def fit(
     References:
         Hayou & Ayed 2021, section 2: the training budget L_bar.
     """
-    num_blocks = count("num_blocks", num_blocks)
+    function("family", family, "a function of one parameter that returns a schedule")
+    num_blocks = count("num_blocks", num_blocks, most=MOST_BLOCKS)
     target = Target.of(budget, num_blocks, costs, protected)
 
     def share(parameter: float) -> float:
         name = f"family({parameter:g})({num_blocks})"
-        p = probabilities(name, family(parameter)(num_blocks))
+        schedule = function(f"family({parameter:g})", family(parameter), "a schedule")
+        p = probabilities(name, schedule(num_blocks))
         return target.share(same_length(name, p, num_blocks))
 
     low, high = 0.0, 1.0

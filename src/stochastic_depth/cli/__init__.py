@@ -4,12 +4,15 @@ The signature and the docstring of a verb say everything about its options. What
 needs is imported when it is used, so that `sdepth --help` does not wait for libraries.
 """
 
+import re
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from .._arguments import parse
 from .._errors import StochasticDepthError
-from ._parser import keywords, new_program_parser, verb_function
+from .._trust import importing_only, require_trusted_names
+from ._parser import READING, keywords, new_program_parser, trusted, verb_function
 
 DESCRIPTION = """Train residual networks whose depth is random.
 
@@ -44,17 +47,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as left:  # after --help, --version or --completion
         return int(left.code or 0)
     except (StochasticDepthError, OSError) as error:
-        print("sdepth:", *str(error).split(), file=sys.stderr)
+        print("sdepth:", re.sub(r"\s*\n\s*", " ", str(error)), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
 def _run(words: list[str]) -> int:
+    verb = next((word for word in words[:2] if word in VERBS), "")
+    with importing_only(trusted(words)) if verb in READING else nullcontext():
+        return _run_verb(words)
+
+
+def _run_verb(words: list[str]) -> int:
+    from ._outcome import require_places
+
     parser = new_program_parser(DESCRIPTION, VERBS, wanted=words[:2])
+    require_trusted_names("what the command line names", words)
     options = parse(parser, words)
     function = verb_function(options.verb)
     given = keywords(parser, options)
+    given.pop("trust", None)
+    require_places(given)
     if not (given.pop("quiet") or options.quiet):
         return function(**given)
     from ._quiet import quiet

@@ -22,7 +22,9 @@ def build_network(name: str, arguments: dict[str, Any]) -> nn.Module:
     """
     library, slash, known_as = name.partition("/")
     if not slash and "." in name:
-        network = Component(name, arguments).build()
+        component = Component(name, arguments)
+        # Not called before it is known to be a network.
+        network = component.require("model", nn.Module, "a torch module").build()
     elif library == "torchvision":
         from torchvision import models
 

@@ -5,9 +5,10 @@ underscores or hyphens. A verb that takes `config` has an option for every field
 """
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module, metadata
 from inspect import Parameter, getdoc, signature
+from itertools import pairwise
 from types import UnionType
 from typing import Any, get_args, get_origin
 
@@ -20,6 +21,9 @@ from ._help import Formatter, Help, usage
 # Options with a short name, and the fields of a run that they give.
 SHORT = {"--data": "--data.name", "--limit": "--data.limit", "--image-size": "--data.image_size"}
 
+
+READING = ("plan", "validate", "report", "diagnose")
+"""Verbs that are for files of others too: they import known libraries alone."""
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -49,6 +53,12 @@ def new_program_parser(
     return parser
 
 
+def trusted(words: Sequence[str]) -> list[str]:
+    """Return the modules that `--trust` names: they are needed before words are parsed."""
+    named = [word.partition("=")[2] for word in words if word.startswith("--trust=")]
+    return named + [after for word, after in pairwise(words) if word == "--trust"]
+
+
 def keywords(parser: ArgumentParser, options: Namespace) -> dict[str, Any]:
     """Return the keyword arguments of the verb that was asked for, and `quiet`."""
     own, given = parser._subcommands_action.choices[options.verb], options[options.verb]  # type: ignore[union-attr]
@@ -68,6 +78,13 @@ def new_verb_parser(verb: str) -> ArgumentParser:
     parser = new_parser(description=description, add_help=False)
     parser.add_argument("-h", "--help", action=Help, help="show this, or the options of a topic.")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors.")
+    if verb in READING:
+        parser.add_argument(
+            "--trust",
+            action="append",
+            metavar="MODULE",
+            help="import what files name from this module as well; see docs/trust.md.",
+        )
     parameters = signature(function).parameters
     if "config" in parameters:
         _add_run(parser)

@@ -1,16 +1,15 @@
 """`sdepth bench`: a training step beside the other implementations."""
 
-import json as json_module
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from .._provenance import hardware, versions
 from ..experiments.bench import BenchResult, import_milliseconds
 from ..experiments.bench import bench as run_bench
+from ._outcome import terminal, write_json
 
 
 def bench(
@@ -40,8 +39,8 @@ def bench(
     Returns:
         0.
     """
-    console = Console()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = terminal()
+    with Progress(console=terminal(stderr=True), transient=True) as progress:
         task = progress.add_task("rounds", total=rounds)
         result = run_bench(
             depth, batch_size, image_size, rounds, threads, lambda _: progress.advance(task)
@@ -56,8 +55,7 @@ def bench(
             "hardware": hardware(),
             "versions": versions("torchvision", "timm"),
         }
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_module.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_json(record, json)
     return 0
 
 

@@ -1,18 +1,17 @@
 """`sdepth depth-check`: what becomes of an architecture as it gets deeper."""
 
-import json as json_module
 import math
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from .. import surgery, theory
 from .._checks import count, fail
+from ._outcome import terminal, write_json
 
 
 def depth_check(
@@ -47,7 +46,7 @@ def depth_check(
     Returns:
         0.
     """
-    console = Console()
+    console = terminal()
     build = _factory(factory)
     size = _integers("shape", shape)
     x = torch.randn(count("samples", samples), *size, generator=torch.Generator().manual_seed(seed))
@@ -58,13 +57,11 @@ def depth_check(
         repetitions=repetitions,
         margin=margin,
         seed=seed,
-        track=lambda items: track(items, "depths", console=Console(stderr=True), transient=True),
+        track=lambda items: track(items, "depths", console=terminal(stderr=True), transient=True),
     )
     console.print(_table(check))
-    console.print(str(check), highlight=False, soft_wrap=True)
-    if json is not None:
-        text = json_module.dumps(_record(factory, check), indent=2, allow_nan=False)
-        json.write_text(f"{text}\n", encoding="utf-8")
+    console.print(str(check), soft_wrap=True)
+    write_json(_record(factory, check), json)
     return 0
 
 

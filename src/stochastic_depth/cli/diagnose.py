@@ -1,14 +1,12 @@
 """`sdepth diagnose`: what each block of a trained network does."""
 
-import json as json_module
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from .. import experiments
+from ._outcome import print_place, terminal, write_json
 
 
 def diagnose(
@@ -42,18 +40,15 @@ def diagnose(
     """
     from .. import reports
 
-    console = Console()
-    with Console(stderr=True).status("measuring"):
+    with terminal(stderr=True).status("measuring"):
         found = experiments.diagnose(
             run, samples=samples, masks=masks, seed=seed, data_dir=data_dir
         )
-    reports.print_diagnosis(found, console)
+    reports.print_diagnosis(found, terminal())
     page = found.restored.directory / "diagnosis.html" if out is None else out
     reports.write_diagnosis(found, page, shlex.join(["sdepth", *sys.argv[1:]]))
-    console.print(f"Written to {page}", soft_wrap=True, markup=False, highlight=False)
-    if json is not None:
-        text = json_module.dumps(_record(found), indent=2, allow_nan=False)
-        json.write_text(f"{text}\n", encoding="utf-8")
+    print_place(page)
+    write_json(_record(found), json)
     return 0
 
 

@@ -1,11 +1,9 @@
 """`sdepth plan`: what stochastic depth does to a model."""
 
-import json as json_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
@@ -14,6 +12,7 @@ from .._checks import count, fail
 from ..training import Alternatives, DepthConfig, LinearRule, ScheduleName, alternatives
 from ..training.data import Batch, Batches, DataConfig, Splits, load
 from ._network import build_network, for_images
+from ._outcome import terminal, write_json
 
 
 def plan(
@@ -92,9 +91,8 @@ def plan(
     example = None if image_size is None else _example(network, images, image_size)
     shown = _planned(network, depth, choices, example, gating)
     _print(shown, depth, choices)
-    if json is not None:
-        record = shown.to_dict() | ({} if choices is None else {"alternatives": choices.to_dict()})
-        json.write_text(json_module.dumps(record, indent=2) + "\n", encoding="utf-8")
+    beside = {} if choices is None else {"alternatives": choices.to_dict()}
+    write_json(shown.to_dict() | beside, json)
     return 0
 
 
@@ -171,8 +169,8 @@ def _print(shown: surgery.Plan, depth: DepthConfig, choices: Alternatives | None
     costs = (f"{choices.live_cost(name):.1%}" for name in choices.survival)
     table.add_row("", "expected blocks", "", *depths)
     table.add_row("", "operations of the blocks", "", *costs)
-    console = Console()
+    console = terminal()
     console.print()
     console.print(table)
     for name, why in choices.refused.items():
-        console.print(f"{name}: {why}", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"{name}: {why}", soft_wrap=True)

@@ -1,6 +1,5 @@
 """`sdepth reproduce`: a figure or table of a paper, the printed number beside the measured."""
 
-import json as json_module
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,9 +7,11 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from .. import papers
 from .._errors import InvalidArgument
+from ._outcome import print_place, terminal, write_json
 
 Item = TypeVar("Item")
 
@@ -48,7 +49,7 @@ def reproduce(
     Returns:
         0, or 1 if a claim was measured and did not hold.
     """
-    console = Console()
+    console = terminal()
     if list:
         _print_titles(console)
         return 0
@@ -60,9 +61,7 @@ def reproduce(
     context = papers.Context(seed, _tracker(console), runs or directory / "runs", data_dir)
     result = papers.reproduce(papers.load(artefact), profile, context)
     result.write(directory)
-    if json is not None:
-        text = json_module.dumps(result.record, indent=2, ensure_ascii=False)
-        json.write_text(f"{text}\n", encoding="utf-8")
+    write_json(result.record, json)
     _print_claims(console, result, directory)
     return int(result.failed)
 
@@ -92,12 +91,13 @@ def _print_claims(console: Console, result: papers.Result, directory: Path) -> N
             f"{claim['relation']} {claim['expected']:.6g}",
             f"{claim['tolerance']:.3g}",
             *(_number(claim[key]) for key in ("measured", "standard_error", "n")),
-            f"[{COLOURS[verdict]}]{verdict}[/]",
+            Text(verdict, style=COLOURS[verdict]),
         )
     console.print(table)
     for note in record["notes"]:
         console.print(f"Note: {note}")
-    console.print(f"{record['seconds']} s; written to {directory}")
+    console.print(f"{record['seconds']} s")
+    print_place(directory)
 
 
 def _number(value: float | None) -> str:

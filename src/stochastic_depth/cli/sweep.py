@@ -1,14 +1,12 @@
 """`sdepth sweep`: every cell of a grid, over several seeds, here or on a cluster."""
 
-import json as json_module
 import shlex
 import sys
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from .. import training
+from ._outcome import print_place, terminal, write_json
 
 
 def sweep(
@@ -54,10 +52,7 @@ def sweep(
         address=address,
         command=shlex.join(["sdepth", *sys.argv[1:]]),
     )
-    console = Console()
-    reports.print_sweep(swept, console)
-    console.print(f"Written to {out}", soft_wrap=True, markup=False, highlight=False)
-    if json is not None:
-        text = json_module.dumps(experiments.results(swept.comparison), indent=2, allow_nan=False)
-        json.write_text(f"{text}\n", encoding="utf-8")
+    reports.print_sweep(swept, terminal())
+    print_place(out)
+    write_json(experiments.results(swept.comparison), json)
     return int(bool(swept.comparison.failures))

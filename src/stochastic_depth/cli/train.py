@@ -1,14 +1,13 @@
 """`sdepth train`: one run."""
 
-import json as json_module
 import shlex
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from .. import training
+from ._outcome import print_place, terminal, write_json
 
 
 def train(
@@ -36,8 +35,7 @@ def train(
     command = shlex.join(["sdepth", *sys.argv[1:]])
     record = training.train(config, out, command=command, progress=progress)
     _print_summary(out)
-    if json is not None:
-        json.write_text(json_module.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(record, json)
     return 0
 
 
@@ -49,6 +47,5 @@ def _print_summary(out: Path) -> None:
     for measure in MEASURES.values():
         if (value := measure(run)) is not None:
             table.add_row(measure.title, f"{value:.{measure.decimals}f}")
-    console = Console()
-    console.print(table)
-    console.print(f"Written to {out}")
+    terminal().print(table)
+    print_place(out)

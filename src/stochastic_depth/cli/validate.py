@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from .. import surgery, training
+from ._outcome import terminal
 
 
 def validate(config: training.RunConfig, out: Path | None = None) -> int:
@@ -24,15 +24,17 @@ def validate(config: training.RunConfig, out: Path | None = None) -> int:
         0.
     """
     prepared = training.prepare(config)
-    topics = training.describe(prepared)
+    topics, outlook = training.describe(prepared), ""
     if out is not None:
-        topics[str(out)] = training.outlook(config, out)
-    console = Console()
+        outlook = f"{out}: {training.outlook(config, out)}"
+    console = terminal()
     if prepared.handle is not None:
-        console.print(str(surgery.plan(prepared.model)), highlight=False, soft_wrap=True)
+        console.print(str(surgery.plan(prepared.model)), soft_wrap=True)
         console.print()
     table = Table(box=None, show_header=False)
     for topic, text in topics.items():
         table.add_row(topic, text)
     console.print(table)
+    if outlook:
+        console.print(outlook, soft_wrap=True)
     return 0

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from .._checks import fail, interval
+from .._checks import fail, function, interval, pairs
 from ._curriculum import Curriculum
 
 
@@ -34,12 +34,15 @@ class Sequential(Curriculum):
     pieces: tuple[tuple[float, Callable[[float], Tensor]], ...]
 
     def __init__(self, *pieces: tuple[float, Callable[[float], Tensor]]) -> None:
-        ends = [0.0, *(interval("until", until, 0.0, 1.0) for until, _ in pieces)]
+        listed = pairs("pieces", pieces, "pairs (until, curriculum)")
+        for _, curriculum in listed:
+            function("a piece", curriculum, "a pair (until, curriculum)")
+        ends = [0.0, *(interval("until", until, 0.0, 1.0) for until, _ in listed)]
         if not pieces or ends[-1] != 1:
             raise fail("the last `until`", "1, the end of training", ends[-1])
         if any(later <= earlier for earlier, later in pairwise(ends)):
             raise fail("`until`", "growing from piece to piece, from above 0", ends[1:])
-        object.__setattr__(self, "pieces", pieces)
+        object.__setattr__(self, "pieces", tuple(listed))
 
     def survival(self, progress: float) -> Tensor:
         start = 0.0

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .._checks import fail, interval
+from .._checks import fail, interval, pairs
 from ._curriculum import Survival
 from ._ramps import Ramp
 
@@ -38,7 +38,7 @@ class Piecewise(Ramp):
         super().__post_init__()
         checked = tuple(
             (interval("time of a point", t, 0.0, 1.0), interval("intensity", r, 0.0, 1.0))
-            for t, r in points
+            for t, r in pairs("points", points, "pairs (time, intensity)")
         )
         if not checked:
             raise fail("points", "at least one pair (time, intensity)", "none")

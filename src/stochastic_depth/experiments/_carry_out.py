@@ -45,7 +45,7 @@ class Progress:
         self._lengths = lengths
         self._epochs = dict.fromkeys(lengths, 0)
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("epochs"),
@@ -123,7 +123,10 @@ def carry_out(
     out.mkdir(parents=True, exist_ok=True)
     plan.write(out / PLAN_FILE)
     lengths = {job.key: job.config.epochs for job in todo}
-    with Progress(lengths, console or Console(stderr=True)) as progress, executor:
+    with (
+        Progress(lengths, console or Console(stderr=True, markup=False, emoji=False)) as progress,
+        executor,
+    ):
         futures = {executor.submit(run_one or _training(), job): job for job in todo}
         failures = _failures(executor, futures, progress)
     replace(plan, failures=failures).write(out / PLAN_FILE)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .._errors import Unsupported
-from ..training.run_record import read_json
+from .._mappings import read_json
 from ._jobs import Job, RunOne
 
 PATIENCE = 10.0  # seconds in which a run must end by itself once it is told to

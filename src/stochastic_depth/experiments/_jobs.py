@@ -12,8 +12,9 @@ import torch
 from .._checks import count
 from .._errors import DataError, RunDirectoryInUse
 from .._files import write_text
+from .._mappings import read_json
 from ..training import RunConfig
-from ..training.run_record import RunRecord, read_json
+from ..training.run_record import RunRecord
 from ._configurations import changes_to_recipe, differing_fields, identity, notes_on
 
 PLAN_FILE = "compare.json"

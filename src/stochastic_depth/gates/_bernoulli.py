@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from .._checks import count
 from .._typing import Gates
-from ._law import SurvivalLaw
+from ._law import SurvivalLaw, require_generator
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -87,6 +87,7 @@ class Bernoulli(SurvivalLaw):
             rounding down instead keeps fewer samples than asked for in small batches.
         """
         size = count("batch_size", batch_size, least=0)
+        require_generator(generator)
         offset = torch.rand(len(self), generator=generator, device="cpu")
         kept = torch.floor(self.survival * size + offset)
         # The ranks of random numbers are a uniform permutation of the samples of each block.

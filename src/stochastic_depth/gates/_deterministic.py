@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from .._checks import count, finite, same_length
 from .._typing import Gates, Probabilities
-from ._law import Law
+from ._law import Law, require_generator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +52,7 @@ class Deterministic(Law):
 
     def sample(self, batch_size: int | None = None, *, generator: Generator) -> Gates:
         """Return the gates; the generator is left alone. See `Law.sample`."""
+        require_generator(generator)
         gates = self.gates.to(torch.float32)
         if batch_size is None:
             return gates

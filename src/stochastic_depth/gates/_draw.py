@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import Generator
 
-from .._checks import fail, one_of
+from .._checks import count, fail, instance, one_of
 from .._errors import Unsupported
 from .._typing import Gates
 from ._bernoulli import Bernoulli
@@ -39,6 +39,9 @@ def draw(law: Law, per: Per, batch_size: int | None, *, generator: Generator) ->
         tensor([3., 2.])
     """
     one_of("per", per, get_args(Per))
+    instance("law", law, Law, "a law of gates")
+    if batch_size is not None:
+        count("batch_size", batch_size, least=0)
     if per == "batch":
         return law.sample(generator=generator)
     if batch_size is None:

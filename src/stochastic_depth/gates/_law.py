@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from .._checks import count, fail, one_of, probabilities, same_length
+from .._checks import count, fail, instance, one_of, probabilities, same_length
 from .._typing import Gates, Probabilities
 
 Rescale = Literal["train", "test", "none"]
@@ -21,6 +21,12 @@ Rescale = Literal["train", "test", "none"]
 """
 
 STATE_REMEDY = "Use the law that the state was saved under."
+
+
+def require_generator(generator: Generator) -> Generator:
+    """Return the generator of a draw; None would be the global one, which nothing reads."""
+    requirement = "a torch.Generator, such as gates.stream(seed, step)"
+    return instance("generator", generator, Generator, requirement)
 
 
 class Law(ABC):
@@ -188,7 +194,7 @@ class SurvivalLaw(Law):
     def sample(self, batch_size: int | None = None, *, generator: Generator) -> Gates:
         """Draw gates; see `Law.sample`."""
         size = 1 if batch_size is None else count("batch_size", batch_size, least=0)
-        gates = self._scaled(self._active(size, generator))
+        gates = self._scaled(self._active(size, require_generator(generator)))
         return gates[:, 0] if batch_size is None else gates
 
     @abstractmethod

@@ -5,7 +5,7 @@ import hashlib
 import torch
 from torch import Generator
 
-from .._checks import count
+from .._checks import count, instance, seed_or_step
 
 
 def stream(seed: int, step: int, rank: int | None = None, *, purpose: str = "") -> Generator:
@@ -38,10 +38,11 @@ def stream(seed: int, step: int, rank: int | None = None, *, purpose: str = "") 
     """
     process = None if rank is None else count("rank", rank, least=0)
     key: tuple[object, ...] = (
-        count("seed", seed, least=0),
-        count("step", step, least=0),
+        seed_or_step("seed", seed),
+        seed_or_step("step", step),
         process,
-        *([purpose] if purpose else []),  # gates keep the streams they have always had
+        # Gates keep the streams they have always had.
+        *([purpose] if instance("purpose", purpose, str, "text") else []),
     )
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     # The high bit stays clear: manual_seed takes signed 64-bit numbers.

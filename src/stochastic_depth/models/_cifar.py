@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
-from .._checks import count, fail, one_of
+from .._checks import MOST_BLOCKS, count, fail, flag, one_of
 from .._typing import Gates
 from ..blocks import Residual
 from ._chain import run_chain
@@ -74,9 +74,9 @@ class CifarResNet(nn.Module):
         one_of("bn_init", bn_init, get_args(BnInit))
         channels = [count("width", width)] * blocks_per_stage
         channels += [2 * width] * blocks_per_stage + [4 * width] * blocks_per_stage
-        scale = 1 / math.sqrt(len(channels)) if stable else 1.0
+        scale = 1 / math.sqrt(len(channels)) if flag("stable", stable) else 1.0
         self.stem = nn.Sequential(
-            _conv(count("in_channels", in_channels), width, bias=conv_bias),
+            _conv(count("in_channels", in_channels), width, bias=flag("conv_bias", conv_bias)),
             nn.BatchNorm2d(width),
             nn.ReLU(),
         )
@@ -135,7 +135,7 @@ class PadShortcut(nn.Module):
 
 
 def _blocks_per_stage(depth: int) -> int:
-    blocks, rest = divmod(count("depth", depth, least=8) - 2, 6)
+    blocks, rest = divmod(count("depth", depth, least=8, most=MOST_BLOCKS) - 2, 6)
     if rest:
         nearest = f"Nearest: {6 * blocks + 2} and {6 * blocks + 8}."
         raise fail("depth", "6n + 2, such as 20, 56 or 110", depth, nearest)
@@ -147,10 +147,10 @@ def _block(
 ) -> Residual:
     transition = before != after
     branch = nn.Sequential(
-        _conv(before, after, stride=2 if transition else 1, bias=conv_bias),
+        _conv(before, after, stride=2 if transition else 1, bias=flag("conv_bias", conv_bias)),
         nn.BatchNorm2d(after),
         nn.ReLU(),
-        _conv(after, after, bias=conv_bias),
+        _conv(after, after, bias=flag("conv_bias", conv_bias)),
         nn.BatchNorm2d(after),
     )
     shortcut = PadShortcut(after - before, downsample) if transition else None

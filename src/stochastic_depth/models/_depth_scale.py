@@ -1,10 +1,9 @@
 """The factor a in front of every branch, as a function of depth."""
 
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from .._checks import count, fail
+from .._checks import count, interval, real
 
 Beta: TypeAlias = float | Callable[[int], float]
 """An exponent, a = L^-beta, or any function L -> a."""
@@ -14,7 +13,7 @@ def depth_scale(beta: Beta, depth: int) -> float:
     """Return the factor a = L^-beta of a network of L blocks.
 
     Args:
-        beta: a finite exponent: 0 does not scale, 1/2 is stable for independent weights,
+        beta: an exponent in [-100, 100]: 0 does not scale, 1/2 is stable for independent weights,
             1 for smooth ones; or a callable L -> a.
         depth: L, at least 1.
 
@@ -22,7 +21,7 @@ def depth_scale(beta: Beta, depth: int) -> float:
         a, finite.
 
     Raises:
-        InvalidArgument: `beta` not finite, `depth` below 1, the callable's a not finite.
+        InvalidArgument: `beta` out of range, `depth` below 1, the callable's a not finite.
 
     Example:
         >>> import stochastic_depth as sd
@@ -34,11 +33,7 @@ def depth_scale(beta: Beta, depth: int) -> float:
     """
     depth = count("depth", depth)
     if callable(beta):
-        return _finite(f"beta({depth})", beta(depth), "It is the factor a of the branches.")
-    return depth ** -_finite("beta", beta, "The branches are scaled by L^-beta.")
-
-
-def _finite(field: str, value: float, remedy: str) -> float:
-    if not math.isfinite(value):
-        raise fail(field, "finite", f"{value:g}", remedy)
-    return float(value)
+        return real(f"beta({depth})", beta(depth), remedy="It is the factor a of the branches.")
+    exponent = real("beta", beta, remedy="The branches are scaled by L^-beta.")
+    # Beyond, the factor is 0 or infinite at any depth above one.
+    return depth ** -interval("beta", exponent, -100.0, 100.0)

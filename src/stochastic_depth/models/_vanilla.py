@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .._checks import count
+from .._checks import MOST_BLOCKS, count, flag
 from .._typing import Gates
 from ..blocks import Residual
 from ._chain import run_chain
@@ -48,8 +48,8 @@ class VanillaResNet(nn.Module):
         self, depth: int, width: int, inputs: int, outputs: int, stable: bool = True
     ) -> None:
         super().__init__()
-        depth = count("depth", depth)
-        scale = 1 / math.sqrt(depth) if stable else 1.0
+        depth = count("depth", depth, most=MOST_BLOCKS)
+        scale = 1 / math.sqrt(depth) if flag("stable", stable) else 1.0
         self.encoder = nn.Linear(count("inputs", inputs), count("width", width), bias=False)
         self.blocks = nn.ModuleList(
             Residual(

@@ -37,7 +37,7 @@ def print_diagnosis(found: RunDiagnosis, console: Console | None = None) -> None
         found: The diagnosis.
         console: Where to print; the standard output by default.
     """
-    console = console or Console()
+    console = console or Console(markup=False, emoji=False)
     console.print(rendered(blocks_table(found)))
     for sentence in sentences(found):
         console.print(Text(sentence))

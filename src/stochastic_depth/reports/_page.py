@@ -13,6 +13,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
+from .._files import write_text
 from ..experiments import Comparison
 from ._curves import curve_figures, gradient_figures, timing_figure
 from ._figure import Figure
@@ -45,9 +46,8 @@ def write_page(comparison: Comparison, path: str | Path) -> Path:
 def write_whole(text: str, path: Path) -> Path:
     """Write a page; an earlier one is replaced whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(path)
+    write_text(path, text)
+    return path
 
 
 def furniture(pictures: Sequence[Figure]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         comparison: The runs.
         console: Where to print; the standard output by default.
     """
-    console = console or Console()
+    console = console or Console(markup=False, emoji=False)
     tables = [differences_table(comparison), seeds_table(comparison), measures_table(comparison)]
     if comparison.unfinished or comparison.failures:
         tables.append(runs_table(comparison))
@@ -54,7 +54,7 @@ def print_sweep(sweep: Sweep, console: Console | None = None) -> None:
         sweep: The runs of a grid.
         console: Where to print; the standard output by default.
     """
-    console = console or Console()
+    console = console or Console(markup=False, emoji=False)
     console.print(_cells(sweep))
     contrasts = _contrasts(sweep)
     if contrasts.rows:

@@ -6,7 +6,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from .._checks import count, probabilities, same_length
+from .._checks import MOST_BLOCKS, count, probabilities, same_length
 from .._typing import Probabilities
 
 
@@ -39,7 +39,7 @@ class Schedule(ABC):
         Raises:
             InvalidArgument: L < 1, or the schedule does not apply to this L.
         """
-        num_blocks = count("num_blocks", num_blocks)
+        num_blocks = count("num_blocks", num_blocks, most=MOST_BLOCKS)
         vector = probabilities(f"{self}({num_blocks})", self.survival(num_blocks))
         return same_length(f"{self}({num_blocks})", vector, num_blocks)
 

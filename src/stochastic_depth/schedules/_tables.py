@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .._checks import count, fail, probabilities
+from .._checks import count, entries, fail, function, probabilities
 from ._schedule import Schedule
 
 
@@ -59,8 +59,9 @@ class Stagewise(Schedule):
     blocks_per_stage: tuple[int, ...]
 
     def __init__(self, schedule: Schedule, blocks_per_stage: Iterable[int]) -> None:
-        object.__setattr__(self, "schedule", schedule)
-        stages = tuple(count("blocks_per_stage", n) for n in blocks_per_stage)
+        object.__setattr__(self, "schedule", function("schedule", schedule, "a schedule"))
+        numbers = entries("blocks_per_stage", blocks_per_stage, "a list of numbers of blocks")
+        stages = tuple(count("blocks_per_stage", number) for number in numbers)
         count("number of stages", len(stages))
         object.__setattr__(self, "blocks_per_stage", stages)
 

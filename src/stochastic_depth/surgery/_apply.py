@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from torch import nn
 
-from .._checks import count, one_of
+from .._checks import network, one_of, seed_or_step
 from ..blocks import Execution
 from ..gates import Per, Rescale
 from ._asked import Survival, law_of, scheduled
@@ -107,9 +107,9 @@ def apply(
     """
     options = Options(per, execution, dropped_grads, ranks, scale)
     one_of("rescale", rescale, get_args(Rescale))
-    require_plain(model)
+    require_plain(network("model", model))
     refuse_wrapped(model)
-    given = None if seed is None else count("seed", seed, least=0)
+    given = None if seed is None else seed_or_step("seed", seed)
     anatomy = Anatomy.of(
         model, granularity, transitions, example, scale=scale, samples=per != "batch"
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import budgets, schedules
-from .._checks import fail, probabilities, same_length
+from .._checks import fail, given, probabilities, same_length
 from .._typing import Probabilities
 from ..gates import Bernoulli, Law, Rescale
 from ._takeover import LAYER_DROP, Rate, own_rates
@@ -49,7 +49,7 @@ def _budgeted(anatomy: Anatomy, family: Survival, budget: float) -> Probabilitie
     family = schedules.uniform if family is None else family
     if isinstance(family, Law | schedules.Schedule) or not callable(family):
         requirement = "a family of schedules, such as schedules.linear, beside a budget"
-        raise fail("survival", requirement, repr(family))
+        raise fail("survival", requirement, given(family))
     return budgets.fit(
         lambda parameter: _over_depth(anatomy, family(parameter)),
         len(anatomy.blocks),

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .._checks import finite, same_length
+from .._checks import finite, network, same_length
 from .._errors import Unsupported
 from ._remains import cut, is_left, uses_of
 from ._shorten import is_configured, shorten
@@ -52,7 +52,7 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
         >>> sum(p.numel() for p in half.parameters()) < sum(p.numel() for p in model.parameters())
         True
     """
-    twin = copy.deepcopy(model)
+    twin = copy.deepcopy(network("model", model))
     granularity: Granularity = "block"
     if CONTROLLER in vars(twin):
         granularity = vars(twin)[CONTROLLER].anatomy.granularity

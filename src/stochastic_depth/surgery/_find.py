@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from .._checks import network
 from .following import Anatomy, Block, Granularity, Transitions
 from .running import CONTROLLER, require_plain
 
@@ -42,7 +43,7 @@ def find_blocks(
         >>> len(blocks), blocks[3].path, blocks[3].droppable
         (9, 'blocks.3', True)
     """
-    controller = vars(model).get(CONTROLLER)
+    controller = vars(network("model", model)).get(CONTROLLER)
     if controller is not None:
         return controller.blocks
     require_plain(model)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._checks import fail
+from .._checks import fail, finite, network
 from .._errors import Unsupported
 from .._typing import Gates
 from ..gates import Deterministic
@@ -46,7 +46,9 @@ def gating(model: nn.Module, gates: Gates, *, example: Any | None = None) -> Ite
         >>> with sd.gating(model, torch.tensor([1.0, 0.0, 1.0])):
         ...     without_second_block = model(x)
     """
-    controller = vars(model).get(CONTROLLER)
+    controller = vars(network("model", model)).get(CONTROLLER)
+    if isinstance(gates, Tensor):
+        finite("gates", gates.flatten())
     if controller is not None:
         with _forced(controller, gates):
             yield
@@ -118,7 +120,7 @@ def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:
         >>> gates.grad.shape
         torch.Size([3])
     """
-    twin = _sharing_copy(model)
+    twin = _sharing_copy(network("model", model))
     return GatedModel(model, twin, vars(twin).get(CONTROLLER) or gate_all(twin, example))
 
 

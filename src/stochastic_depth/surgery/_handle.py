@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .._checks import count, fail, probabilities, same_length
+from .._checks import fail, instance, network, probabilities, probability, same_length, seed_or_step
 from .._errors import InvalidArgument, Unsupported
 from .._typing import Gates, Probabilities
 from ..gates import Bernoulli, FixedDepth, Law
@@ -50,7 +50,7 @@ class Handle:
 
     @law.setter
     def law(self, law: Law) -> None:
-        self._controller.law = law
+        self._controller.law = instance("law", law, Law, "a law of gates")
 
     @property
     def survival(self) -> Probabilities:
@@ -61,8 +61,8 @@ class Handle:
     def survival(self, p: Tensor | Iterable[float] | float) -> None:
         if not isinstance(self.law, Bernoulli | FixedDepth):
             raise Unsupported(f"{self.law} has no probabilities to set; set handle.law instead.")
-        if isinstance(p, int | float) or (isinstance(p, Tensor) and p.ndim == 0):
-            p = [float(p)] * len(self.blocks)
+        if not isinstance(p, Iterable) or getattr(p, "ndim", 1) == 0:
+            p = [probability("survival", p)] * len(self.blocks)  # type: ignore[arg-type]
         vector = same_length("survival", probabilities("survival", p), len(self.blocks)).clone()
         for block in self.blocks:
             if not block.droppable:
@@ -82,7 +82,7 @@ class Handle:
 
     @step.setter
     def step(self, step: int) -> None:
-        self._controller.step = count("step", step, least=0)
+        self._controller.step = seed_or_step("step", step)
 
     @property
     def seed(self) -> int:
@@ -95,7 +95,7 @@ class Handle:
 
     @seed.setter
     def seed(self, seed: int) -> None:
-        self._controller.seed = count("seed", seed, least=0)
+        self._controller.seed = seed_or_step("seed", seed)
 
     def compile(self, **options: Any) -> None:
         """Compile the model: one graph for every draw.
@@ -128,8 +128,8 @@ class Handle:
         missing = {"seed", "step", "per", "law"} - state.keys()
         if missing:
             raise fail("state", "one of Handle.state_dict()", f"no {', '.join(sorted(missing))}")
-        seed = count("seed", state["seed"], least=0)
-        step = count("step", state["step"], least=0)
+        seed = seed_or_step("seed", state["seed"])
+        step = seed_or_step("step", state["step"])
         if state["per"] != (per := self._controller.options.per):
             raise fail("state", f"of gates per {per}", f"gates per {state['per']}")
         self.law = self.law.with_state(state["law"])
@@ -164,7 +164,7 @@ def handle(model: nn.Module) -> Handle:
 
 
 def _controller_of(model: nn.Module) -> Controller:
-    controller = vars(model).get(CONTROLLER)
+    controller = vars(network("model", model)).get(CONTROLLER)
     if controller is None:
         raise InvalidArgument(
             f"model must have stochastic depth; this {type(model).__name__} has none. "

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._checks import fail
+from .._checks import fail, network
 from .._typing import Costs, Probabilities
 from ..budgets import active_share
 from ._asked import Survival, law_of, scheduled
@@ -190,7 +190,7 @@ def plan(
         expected blocks 2.00 of 3 (schedule alone 2.00)
         live share 0.667 by number of blocks
     """
-    name = type(model).__name__
+    name = type(network("model", model)).__name__
     controller = vars(model).get(CONTROLLER)
     if controller is not None:
         if survival is not None or budget is not None:

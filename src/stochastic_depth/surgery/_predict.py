@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .._checks import count, fail
+from .._checks import count, fail, seed_or_step
 from .._errors import InvalidArgument
 from ..gates import Law, Per, draw, stream
 from ._gating import GatedModel, gated
@@ -100,7 +100,7 @@ def predict(
     """
     law = law or _law_of(model)
     count("draws", draws, least=2)
-    generator = stream(count("seed", seed, least=0), 0, purpose="predict")
+    generator = stream(seed_or_step("seed", seed), 0, purpose="predict")
     f = gated(model, example=example)
     with in_mode(model, False), torch.no_grad():
         if per == "batch":

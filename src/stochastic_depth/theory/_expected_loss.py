@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Generator, Tensor
 
-from .._checks import count, fail, one_of
+from .._checks import count, fail, function, instance, one_of
 from .._errors import InvalidArgument, Unsupported
 from ..gates import Bernoulli, Deterministic, FixedDepth, Law
 from ._estimates import Estimate
@@ -85,6 +85,8 @@ def expected_loss(
     """
     one_of("method", method, get_args(Method))
     one_of("around", around, get_args(Around))
+    function("loss", loss, "a function of outputs and targets")
+    instance("law", law, Law, "a law of gates")
     point = gate_point(f, x, law.mean)
     losses = partial(losses_under, f, x, y, loss)
     if method == "exact":

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .._checks import function
 from .._errors import Unsupported
 from ._gated_network import (
     Loss,
@@ -54,6 +55,7 @@ def sensitivities(
         Hayou & Ayed 2021, section 5. Under a = 1/sqrt(L) they write the same number as
         <z_l, grad_{y_l} loss> / sqrt(L).
     """
+    function("loss", loss, "a function of outputs and targets")
     gates = differentiable(gate_point(f, x, at), x)
     return gate_gradient(loss(f(x, gates), y), gates)
 
@@ -85,6 +87,7 @@ def leave_one_out(
     References:
         Hayou & Ayed 2021, section 5, before the approximation.
     """
+    function("loss", loss, "a function of outputs and targets")
     gates = gate_point(f, x, at)
     without = gates[:, None] * (1 - torch.eye(len(gates), dtype=gates.dtype))
     # Column 0 keeps every block, column l drops the l-th.

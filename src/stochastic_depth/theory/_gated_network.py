@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from .._checks import fail, finite, same_length
+from .._checks import fail, finite, function, instance, same_length
 from .._errors import Unsupported
 
 Network: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -37,6 +37,8 @@ def gate_point(f: Network, x: Tensor, at: Tensor | Iterable[float] | None) -> Fl
             finite vector (L,).
         Unsupported: f mixes samples or is not deterministic.
     """
+    function("f", f, "a function f(x, gates)")
+    instance("x", x, Tensor, "a tensor of N samples")
     blocks = getattr(f, "blocks", None)
     if at is None and blocks is None:
         remedy = "Pass torch.ones(L), or an f with `blocks`."

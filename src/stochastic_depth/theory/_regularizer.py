@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._checks import fail, finite, interval, one_of, positive
+from .._checks import fail, finite, function, interval, one_of, positive
 from .._errors import Unsupported
 from .._typing import Probabilities
 from ..budgets import sense
@@ -108,6 +108,7 @@ def _directions(
     f: Network, x: Tensor, y: Tensor, loss: Loss, at: Tensor | Iterable[float] | None
 ) -> tuple[Tensor, Tensor]:
     """Return zeta and H zeta, both (L, N, outputs); H belongs to the loss of one sample."""
+    function("loss", loss, "a function of outputs and targets")
     gates = gate_point(f, x, at)
     zeta = discrepancies(f, x, gates)
     with torch.no_grad():
@@ -145,6 +146,7 @@ def _full(
     f: Network, x: Tensor, y: Tensor, loss: Loss, at: Tensor | Iterable[float] | None
 ) -> Float[Tensor, "L L"]:
     """Differentiate twice in gates that all samples share; rows of the Hessian run together."""
+    function("loss", loss, "a function of outputs and targets")
     gates = differentiable(gate_point(f, x, at), x)
     slope = gate_gradient(loss(f(x, gates), y), gates, create_graph=True)
     if not slope.requires_grad:  # linear in the gates

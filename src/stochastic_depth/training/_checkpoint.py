@@ -3,8 +3,10 @@
 import logging
 import math
 import random
+import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +44,20 @@ def write(state: Mapping[str, Any], path: Path) -> None:
         with atomic_write(path, keep=keep) as file:
             torch.save(state, file)
     except (OSError, RuntimeError) as error:  # RuntimeError is what torch makes of the former
-        reason = str(error).partition("\n")[0].rstrip(".")
         raise CheckpointError(
-            f"{path} cannot be written ({reason}). The checkpoint before it stays: see to "
-            "the disk, and train in this directory again to go on from there."
+            f"{path} cannot be written ({_trouble(error, path)}). The checkpoint before it "
+            "stays: see to the disk, and train in this directory again to go on from there."
         ) from error
+
+
+def _trouble(error: Exception, path: Path) -> str:
+    """Return what stands in the way of a file, in the words of the system where it has some."""
+    # torch reports a write that failed as a position that it did not expect.
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
+    return f"{free / 2**20:.1f} MB are free"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -62,7 +73,7 @@ def read(path: Path) -> dict[str, Any]:
         if altered is not None:
             raise CheckpointError(f"{path} is damaged: {altered} does not match its checksum.")
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if "step" not in state:
+        if not (isinstance(state, dict) and isinstance(state.get("step"), int)):
             raise CheckpointError(f"{path} must say its step; another program has written it.")
         return state
     except CheckpointError:
@@ -70,6 +81,22 @@ def read(path: Path) -> dict[str, Any]:
     except Exception as error:  # damaged bytes fail in the archive, the pickle or the tensors
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path} is damaged ({reason}).") from error
+
+
+@contextmanager
+def of_this_run(path: Path) -> Iterator[None]:
+    """Say of a checkpoint that it is of another run, where taking its state fails.
+
+    Raises:
+        CheckpointError: its entries are not those that this run would have written.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} must be of this run; its entries do not fit the network, the optimizer or "
+            "the record. Train in another directory."
+        ) from error
 
 
 def newest(directory: Path) -> Path | None:

@@ -1,13 +1,16 @@
 """Something given by its import path: a model, an optimizer, a logger."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 from .._checks import fail, nearest
 from .._errors import StochasticDepthError
+from .._fields import made_by
+from .._trust import require_trusted
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,15 @@ class Component:
         for name in ("init_args", "dict_kwargs"):
             if not isinstance(getattr(self, name), Mapping):
                 raise fail(name, "a mapping of arguments", repr(getattr(self, name)))
+        for name, value in {**self.init_args, **self.dict_kwargs}.items():
+            if isinstance(value, float) and math.isnan(value):  # no class means it
+                raise fail(f"{name} of {self.class_path}", "a number", "NaN")
         self.target  # noqa: B018  # a path that leads nowhere is refused at birth
 
     @property
     def target(self) -> Any:
         """What `class_path` names."""
+        require_trusted("class_path", self.class_path)
         module_path, _, name = self.class_path.rpartition(".")
         try:
             module = import_module(module_path)
@@ -52,6 +59,20 @@ class Component:
             remedy = nearest(name, dir(module))
             raise fail("class_path", f"a name in {module_path}", repr(name), remedy)
         return getattr(module, name)
+
+    def require(self, field: str, kind: Any, requirement: str) -> Self:
+        """Refuse, before it is called, what does not make a `kind`.
+
+        Classes must derive from it, and functions say in their annotation that they return
+        one.
+
+        Raises:
+            InvalidArgument: naming `field`.
+        """
+        made = made_by(self.target)
+        if made is None or not issubclass(made, kind):
+            raise fail(field, f"the import path of {requirement}", repr(self.class_path))
+        return self
 
     def build(self, *arguments: Any, **derived: Any) -> Any:
         """Call the target.

@@ -1,5 +1,6 @@
 """How a run is told its stochastic depth, and the schedule, curriculum and law it names."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -222,9 +223,16 @@ class DepthConfig:
             return curricula.constant(p)
         if self.curriculum not in kinds:
             # One piece that lasts the whole training: what it returns is checked like any other.
-            return curricula.sequential((1.0, Component(self.curriculum).build(p)))
+            return curricula.sequential((1.0, self._own_curriculum().build(p)))
         kind, argument = kinds[self.curriculum]
         return kind(p, argument)
+
+    def _own_curriculum(self) -> Component:
+        """Return what makes the curriculum; a function of Python need not say that it does."""
+        component = Component(self.curriculum)
+        if inspect.isfunction(component.target):
+            return component
+        return component.require("depth.curriculum", Callable, "a curriculum")
 
     def law_of(self, p: Probabilities) -> gates.Law:
         """Return the law of gates with the survival probabilities `p`."""

@@ -290,8 +290,9 @@ def fit(
     """
     training = Training(prepared, directory, ending)
     state = {} if checkpoint is None else checkpoints.read(checkpoint)
-    if state:
-        training.resume(state)
+    if checkpoint is not None:
+        with checkpoints.of_this_run(checkpoint):
+            training.resume(state)
     # Last of all: setting up may have drawn numbers.
     seed, rank = prepared.config.seed, Place.here().rank
     checkpoints.set_random_state(state.get("random", ()), rank, seed, training.step)
@@ -329,7 +330,7 @@ def _parts(inputs: Tensor, targets: Tensor, number: int) -> Iterator[tuple[Tenso
 @contextmanager
 def _progress_line(prepared: Prepared, step: int) -> Iterator[Callable[[int, str], None]]:
     """Show the steps done, the time left and the errors of the last epoch on one line."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     figures = TextColumn("{task.fields[figures]}")
     with Progress(*columns, TimeRemainingColumn(), figures) as bar:
         total, shown = prepared.num_steps, 0.0

@@ -16,8 +16,11 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 from torch import nn, optim
 
-from .._arguments import new_parser, parse
+from .._arguments import check_fields, new_parser, parse
 from .._checks import fail, nearest
+from .._errors import InvalidArgument
+from .._mappings import read_yaml
+from .._trust import require_trusted_names
 from ._component import Component
 from ._run_config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
 
@@ -55,6 +58,7 @@ def load(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> RunC
         0.8
     """
     parser = _parser()
+    parser.recipe = {}  # type: ignore[attr-defined]
     arguments = [f"--recipe={recipe}", *_options(overrides or {})]
     return run_config(parser, parse(parser, arguments))
 
@@ -116,13 +120,31 @@ def recipe_path(recipe: str | Path) -> Path:
     raise fail("recipe", requirement, repr(str(recipe)), nearest(str(recipe), recipes()))
 
 
+def check_trust(values: Mapping[str, Any]) -> None:
+    """Refuse a recipe that names code which may not be imported, in the fields that do.
+
+    Raises:
+        InvalidArgument: naming the field.
+    """
+    data, depth = values.get("data"), values.get("depth")
+    named = {name: values.get(name) for name in ("model", "optimizer", "loggers")}
+    if isinstance(data, Mapping):
+        named["data.transforms"] = data.get("transforms")
+    if isinstance(depth, Mapping):
+        named["depth.curriculum"] = depth.get("curriculum")
+    for field, value in named.items():
+        require_trusted_names(field, value)
+
+
 def _logger(values: Mapping[str, Any]) -> Component:
     try:
         signature(Component).bind(**values)
     except TypeError as error:
         requirement = "a list of class_path, init_args"
         raise fail("loggers", requirement, f"{dict(values)} in it", str(error)) from error
-    return Component(**values)
+    from lightning.fabric.loggers.logger import Logger
+
+    return Component(**values).require("loggers", Logger, "a Lightning logger")
 
 
 class _Recipe(ActionConfigFile):
@@ -131,7 +153,12 @@ class _Recipe(ActionConfigFile):
     def __call__(
         self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
     ) -> None:
-        super().__call__(parser, namespace, str(recipe_path(values)), option_string)
+        path = recipe_path(values)
+        # What is not understood is refused here, and what is not trusted before it is imported.
+        parser.recipe = read_yaml(path, InvalidArgument)
+        check_trust(parser.recipe)
+        check_fields(parser, parser.recipe)
+        super().__call__(parser, namespace, str(path), option_string)
 
 
 @cache  # reading a recipe takes less time than making the parser

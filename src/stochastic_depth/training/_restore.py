@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import CheckpointError
-from ._checkpoint import newest, read
+from ._checkpoint import newest, of_this_run, read
 from ._prepare import Prepared, prepare
 from ._recipes import load, override
+from ._run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def restore(path: str | Path, data_dir: str | None = None) -> Restored:
         data_dir: where the images, or the text, are now, if they have moved.
 
     Raises:
-        CheckpointError: no run or no checkpoint there, or one that is damaged.
+        CheckpointError: no run or no checkpoint there, or one that is damaged or of another.
+        DataError: `run.json` is damaged.
         DataError: the images of the run cannot be found.
     """
     path = Path(path)
@@ -46,6 +48,7 @@ def restore(path: str | Path, data_dir: str | None = None) -> Restored:
         raise CheckpointError(
             f"{path} must be a run directory or a checkpoint in one; there is no {configuration}."
         )
+    RunDirectory(directory).read_run()  # damaged, it is refused by every verb
     checkpoint = path if path.is_file() else newest(directory / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(f"{path} must hold a checkpoint; it has none yet. Train first.")
@@ -55,9 +58,10 @@ def restore(path: str | Path, data_dir: str | None = None) -> Restored:
         config = override(config, {field: data_dir})
     prepared = prepare(config)
     state = read(checkpoint)
-    prepared.model.load_state_dict(state["model"])
-    prepared.model.eval()
-    _set_survival(prepared, state)
+    with of_this_run(checkpoint):
+        prepared.model.load_state_dict(state["model"])
+        prepared.model.eval()
+        _set_survival(prepared, state)
     return Restored(prepared, directory, checkpoint, state["step"])
 
 

@@ -14,6 +14,12 @@ Precision = Literal["float32", "bf16", "float64"]
 Strategy = Literal["ddp", "fsdp"]
 AccumulatedGates = Literal["same", "new"]
 
+LARGEST_SEED = 2**32 - 1
+"""numpy's generator, which Lightning seeds as well, takes no larger one."""
+
+MOST_THREADS = 4096
+"""No machine has more, and torch ends the program where it cannot start them."""
+
 SGD = "torch.optim.SGD"
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 TENSORBOARD_ARGS = {"name": "", "version": "tensorboard"}  # the folder RUN/tensorboard
@@ -40,7 +46,7 @@ class RunConfig:
         accumulate: parts that a batch is run in, one after the other; their gradients add up
             to those of the batch.
         accumulated_gates: whether the parts have the `"same"` gates or `"new"` ones each.
-        seed: of the initial weights, the order of the images and the gates.
+        seed: of the initial weights, the order of the images and the gates; below 2^32.
         name: name of the recipe.
         gradient_clip: largest norm of the gradient of all weights together, positive; a longer
             one is shortened to it. None leaves gradients as they are.
@@ -105,8 +111,8 @@ class RunConfig:
             if steps is not None:
                 count(f"{name}_steps", steps)
         if self.threads is not None:
-            count("threads", self.threads)
-        count("seed", self.seed, least=0)
+            count("threads", self.threads, most=MOST_THREADS)
+        count("seed", self.seed, least=0, most=LARGEST_SEED)
         if self.gradient_clip is not None:
             positive("gradient_clip", self.gradient_clip)
         interval("label_smoothing", self.label_smoothing, 0.0, 1.0)

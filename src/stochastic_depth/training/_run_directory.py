@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from .._errors import RunDirectoryInUse
 from .._files import leftovers, write_text
+from .._mappings import read_json, read_yaml
 from ._run_config import RunConfig
 
 LOCK = ".lock"
@@ -77,14 +78,14 @@ class RunDirectory:
     def read_run(self) -> dict[str, Any]:
         """Return what `run.json` says; nothing before there is one."""
         path = self.path / "run.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write `run.json`."""
         write_text(self.path / "run.json", json.dumps(run, indent=2) + "\n")
 
     def _check_same(self, config: RunConfig) -> None:
-        present = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        present = read_yaml(self.path / "config.yaml")
         # As many processes as there are now: they share out the same batches.
         wanted = config.to_mapping() | {"processes": present.get("processes")}
         differences = list(_differences(present, wanted))

@@ -14,6 +14,7 @@ from ._loop import fit
 from ._prepare import Prepared, prepare
 from ._run_config import RunConfig
 from ._run_directory import RunDirectory
+from .run_record import RunRecord
 
 
 def train(
@@ -47,6 +48,7 @@ def train(
             another process trains there.
         ProcessLost: one of several processes that train together has ended.
         TrainingDiverged: the loss became NaN or infinite. The last good checkpoint stays.
+        DataError: what is recorded there is damaged.
         CheckpointError: there are checkpoints, and none can be read.
         StochasticDepthError: the configuration cannot be met.
         SystemExit: SIGTERM came; a checkpoint was written first.
@@ -61,6 +63,8 @@ def train(
         with run.claim(config) if writes else nullcontext():
             if run.read_run().get("status") != "finished":
                 _run(prepared, run, variant=variant, command=command, progress=progress and writes)
+            elif writes:
+                RunRecord.read(run.path)  # damaged, it is refused
             return run.read_run()
 
 

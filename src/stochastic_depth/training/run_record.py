@@ -5,7 +5,6 @@ run.metrics["test_error"]                     # a column of `record.COLUMNS`
 MEASURES["test_error_at_best"](run)           # a number of the finished run, None before
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import polars as pl
-import yaml
 
-from .._checks import one_of
+from .._checks import given, one_of
 from .._errors import DataError, InvalidArgument
+from .._fields import fits
+from .._mappings import read_json, read_yaml
 from .record import COLUMNS, STATUSES, BlockRecord, Summary
 
 Part = TypeVar("Part", BlockRecord, Summary)
@@ -85,12 +85,13 @@ class RunRecord:
         """
         directory = Path(directory)
         run = read_json(directory / "run.json")
+        identity = _identity(run, directory)
         blocks = tuple(_build(BlockRecord, block, directory) for block in run.get("blocks") or ())
         summary = run.get("summary")
         return cls(
             directory=directory,
             config=read_yaml(directory / "config.yaml"),
-            **_identity(run, directory),
+            **identity,
             blocks=blocks,
             summary=_build(Summary, summary, directory) if summary else None,
             metrics=read_metrics(directory / "metrics.csv"),
@@ -128,6 +129,12 @@ class RunRecord:
         return self.metrics.height
 
 
+IDENTITY: dict[str, Any] = {"name": str, "variant": str, "seed": int, "data": dict}
+IDENTITY |= dict.fromkeys(("error", "command", "started", "finished"), str | None)
+IDENTITY |= dict.fromkeys(("versions", "hardware"), dict | None)
+IDENTITY |= {"blocks": list[dict] | None, "summary": dict | None}
+
+
 def _identity(run: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     """Return the plain fields of run.json."""
     try:
@@ -135,6 +142,9 @@ def _identity(run: Mapping[str, Any], directory: Path) -> dict[str, Any]:
         identity = {key: run[key] for key in ("name", "variant", "seed", "status", "data")}
     except (KeyError, InvalidArgument) as error:
         raise DataError(f"{directory / 'run.json'} is not the record of a run: {error}") from error
+    for key, type_of in IDENTITY.items():
+        if not fits(type_of, run.get(key)):
+            raise _contradicts(directory, key, run.get(key))
     texts = {key: run.get(key) or "" for key in ("error", "command", "started", "finished")}
     return identity | texts | {key: run.get(key) or {} for key in ("versions", "hardware")}
 
@@ -142,6 +152,8 @@ def _identity(run: Mapping[str, Any], directory: Path) -> dict[str, Any]:
 def _build(kind: type[Part], values: Mapping[str, Any], directory: Path) -> Part:
     """Return the dataclass `kind` filled from `values`, which may hold more."""
     names = [item.name for item in fields(kind)]
+    if not isinstance(values, Mapping):
+        raise _contradicts(directory, kind.__name__, values)
     needed = (item.name for item in fields(kind) if item.default is MISSING)
     absent = [name for name in needed if name not in values]
     if absent:
@@ -149,7 +161,17 @@ def _build(kind: type[Part], values: Mapping[str, Any], directory: Path) -> Part
             f"{directory / 'run.json'} lacks {kind.__name__}.{absent[0]}; "
             "it was written by another version. Run the training again."
         )
+    for item in fields(kind):
+        if item.name in values and not fits(item.type, values[item.name]):
+            raise _contradicts(directory, f"{kind.__name__}.{item.name}", values[item.name])
     return kind(**{name: values[name] for name in names if name in values})
+
+
+def _contradicts(directory: Path, name: str, value: object) -> DataError:
+    return DataError(
+        f"{directory / 'run.json'} cannot be read ({name} is {given(value)}). "
+        "Run the training again."
+    )
 
 
 @dataclass(frozen=True)
@@ -230,34 +252,13 @@ MEASURES = {
 """By name: what is measured of a finished run, as tables and charts call it."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in `path`."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _damaged(path, error) from error
-    return _mapping(path, value)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in `path`."""
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _damaged(path, error) from error
-    return _mapping(path, value)
-
-
 def read_metrics(path: Path) -> pl.DataFrame:
     """Return one row per finished epoch; a run that has none yet gives an empty table."""
     if not path.exists():
         return pl.DataFrame(schema=SCHEMA)
     try:
-        table = pl.read_csv(path, schema_overrides=SCHEMA)
+        # Not a pattern: a directory may be called run[1].
+        table = pl.read_csv(path, schema_overrides=SCHEMA, glob=False)
     except pl.exceptions.NoDataError:
         return pl.DataFrame(schema=SCHEMA)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -286,21 +287,6 @@ def read_gates(path: Path, num_blocks: int) -> np.ndarray | None:
             f"its shape is {gates.shape}."
         )
     return gates
-
-
-def _mapping(path: Path, value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise DataError(f"{path} must hold named fields; it holds {type(value).__name__}.")
-    return dict(value)
-
-
-def _missing(path: Path) -> DataError:
-    if not path.parent.exists():
-        return DataError(f"There is no directory {path.parent}.")
-    return DataError(
-        f"{path.parent} is not a run directory: {path.name} is missing. "
-        "Pass a directory that `sdepth train` or `sdepth compare` wrote."
-    )
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

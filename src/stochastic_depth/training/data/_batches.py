@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Generator, Tensor
 
-from ..._checks import count, fail, one_of
+from ..._checks import count, fail, one_of, seed_or_step
 from ._augment import Augmentation
 from ._splits import Examples
 
@@ -70,7 +70,7 @@ class Batches:
     ) -> None:
         self.examples = examples
         self.batch_size = count("batch_size", batch_size)
-        self.seed = count("seed", seed, least=0)
+        self.seed = seed_or_step("seed", seed)
         self.augmentation = augmentation
         self.shuffle = shuffle
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format

@@ -1,11 +1,11 @@
 """Which images or which text to train on, and how they are prepared."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..._checks import count, fail, nearest, one_of
+from ..._checks import count, fail, nearest, one_of, seed_or_step
 from .._component import Component
 from ._image_set import NormalizationKind
 
@@ -104,8 +104,8 @@ class DataConfig:
                 count(f"data.{name}", getattr(self, name))
         if self.validation is not None:
             count("data.validation", self.validation, least=0)
-        for name in ("split_seed", "shift"):
-            count(f"data.{name}", getattr(self, name), least=0)
+        seed_or_step("data.split_seed", self.split_seed)
+        count("data.shift", self.shift, least=0)
         one_of("data.normalization", self.normalization, get_args(NormalizationKind))
         for transform in self.transforms:
             _check_component("data.transforms", transform)
@@ -164,4 +164,5 @@ def _check_component(field: str, given: Mapping[str, Any]) -> None:
     known = [item.name for item in fields(Component)]
     if "class_path" not in given or not set(given) <= set(known):
         raise fail(field, f"mappings with class_path, and perhaps {', '.join(known[1:])}", given)
-    Component(**given)  # a path that leads nowhere is refused
+    # Refused here: what leads nowhere, and what is no transform, which will not be called.
+    Component(**given).require(field, Callable, "a class of transforms")
