@@ -1,6 +1,7 @@
 """Whether a value is of the type of its field, and a sentence for each kind that is not."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from importlib.util import find_spec
 from inspect import signature
@@ -154,10 +155,10 @@ def _is_number(kind: type, value: Any) -> bool:
     if kind is int and isinstance(value, float):
         return False
     try:
-        kind(value)
+        number = kind(value)
     except (ValueError, OverflowError):
         return False
-    return True
+    return not isinstance(value, str) or math.isfinite(number)  # "nan" is a word
 
 
 def in_yaml(value: Any) -> str:

@@ -93,7 +93,10 @@ def test_auto_says_why_and_linear_why_not(capsys):
         ([*OWN, "--budget=0.3", "--schedule=sense"], "data must be given for schedule sense"),
         ([*OWN, "--budget=0.3", "--schedule=auto"], "data must be given for schedule auto"),
         ([*OWN, "--last=0.3", "--data=digits"], "budget must be given beside data"),
-        (["fractions.Fraction", "--last=0.5"], "model must be the path of a torch module; got fr"),
+        (
+            ["fractions.Fraction", "--trust=fractions", "--last=0.5"],
+            "model must be the import path of a torch module; got 'fr",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, message, capsys):

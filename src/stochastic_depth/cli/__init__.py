@@ -60,14 +60,14 @@ def _run(words: list[str]) -> int:
 
 
 def _run_verb(words: list[str]) -> int:
-    from ._outcome import require_places
-
     parser = new_program_parser(DESCRIPTION, VERBS, wanted=words[:2])
     require_trusted_names("what the command line names", words)
     options = parse(parser, words)
     function = verb_function(options.verb)
     given = keywords(parser, options)
     given.pop("trust", None)
+    from ._outcome import require_places  # after --help, which waits for no library
+
     require_places(given)
     if not (given.pop("quiet") or options.quiet):
         return function(**given)
