@@ -1,10 +1,11 @@
 """Running: gates on the blocks of a model, from the draw to each block's own forward."""
 
+from ._compiling import compile_gated
 from ._controller import Controller, DroppedGrads, Options, Ranks
-from ._gated import CONTROLLER
-from ._install import compile_gated, install, require_plain, uninstall
+from ._install import install, require_plain, uninstall
 from ._pass import Pass
 from ._ranks import refuse_synchronised, refuse_wrapped
+from ._seat import CONTROLLER
 
 __all__ = [
     "CONTROLLER",

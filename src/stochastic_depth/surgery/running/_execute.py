@@ -25,7 +25,7 @@ from ..following import (
 
 if TYPE_CHECKING:
     from ._controller import Controller
-    from ._gated import Seat
+    from ._seat import Seat
 
 
 class Execution:

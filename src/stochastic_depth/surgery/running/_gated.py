@@ -8,74 +8,22 @@ first needed.
 import inspect
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, fx, nn
-from torch.jit._trace import is_tracing
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from ..._errors import Unsupported
 from ...blocks import Gate, Rows, with_zero_grads
-from .._frame import Role, dense, first_tensor
-from .._takeover import second_dropper, without_cache
-from ..following import Unit, spares
+from .._frame import dense, first_tensor
+from ._compiling import draw_for_graph
 from ._controller import Controller
+from ._entrance import before_draw, look_at_tools, products
 from ._execute import Execution
-from ._graph import Entry, conditional, entry_of, in_graph
+from ._graph import in_graph
 from ._pass import Pass, in_backward
-from ._ranks import agree, check_processes
-from ._spared import Spared
-
-SEAT = "_stochastic_depth_seat"
-CHILD = "_stochastic_depth_child"
-CONTROLLER = "_stochastic_depth_controller"
-"""Plain attributes of a block, of a child on its branch, and of the model: no module,
-parameter or buffer is added."""
-
-ORIGINAL = "_stochastic_depth_original"
-"""Attribute of an extended class: the class it extends."""
-
-
-@dataclass(eq=False)
-class Seat:
-    """What a gated block knows: who draws its gates, which they are, how to run under them.
-
-    Attributes:
-        controller: of the model.
-        index: number of the block.
-        unit: what was found out about it.
-        gates: indices of its gates, for each of its calls in a pass.
-        original: class of the block before gates were put on it.
-        entry: how it stands in a graph of the whole model; None while nobody has compiled.
-    """
-
-    controller: Controller
-    index: int
-    unit: Unit
-    gates: list[list[int]]
-    original: type[nn.Module]
-    entry: Any = None
-
-    @property
-    def forward(self) -> Callable[..., Any]:
-        """The block's own forward, as it is now."""
-        return self.original.forward
-
-    @property
-    def whole(self) -> bool:
-        """Whether all branches share one gate."""
-        return len(self.gates[0]) == 1
-
-
-@dataclass(eq=False)
-class Child:
-    """What a child on a branch knows: its role in each block, by number of the call."""
-
-    controller: Controller
-    roles: dict[int, dict[int, Role]]
+from ._seat import CHILD, CONTROLLER, ORIGINAL, SEAT, Child, Seat
 
 
 def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
@@ -167,135 +115,17 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[untyped-decorator]
     def run(self: nn.Module, args: Any, kwargs: Any) -> Any:
         controller: Controller = vars(self)[CONTROLLER]
-        _look_at_tools(self)
+        look_at_tools(self)
         if self.training and controller.forced is None:
-            kwargs = _before_draw(self, controller, args, kwargs)
+            kwargs = before_draw(self, controller, args, kwargs)
         x = first_tensor(args, kwargs)
-        with controller.open_pass(self.training, x, _products(self, controller, kwargs)) as running:
+        with controller.open_pass(self.training, x, products(self, controller, kwargs)) as running:
             output = original.forward(self, *args, **kwargs)
         output = _safe(self, output, (args, kwargs), running)
         controller.follow(output, running)
         return output
 
     return forward
-
-
-def _before_draw(
-    model: nn.Module, controller: Controller, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """Look at what surrounds a training forward; return its keyword arguments."""
-    check_processes(model, controller.options)
-    _look_for_second_dropper(model, controller)
-    controller.step = agree(model, controller.options, controller.step)
-    return without_cache(model, args, kwargs)
-
-
-def _products(model: nn.Module, controller: Controller, kwargs: dict[str, Any]) -> str:
-    """Return why dropped blocks run: what a caller asks of every layer cannot be left out."""
-
-    def asked(name: str) -> bool:
-        return bool(kwargs.get(name, getattr(getattr(model, "config", None), name, False)))
-
-    if asked("output_attentions"):
-        return "the attention of every layer was asked for (output_attentions=True)"
-    forced = None if controller.forced is None else controller.forced.gates
-    each = controller.options.per != "batch" if forced is None else forced.ndim == 2
-    if each and asked("output_router_logits"):  # per batch, those of the layers that run will do
-        return "the router of every sample was asked for (output_router_logits=True)"
-    return ""
-
-
-def _look_at_tools(model: nn.Module) -> None:
-    """Refuse tools that would freeze one draw."""
-    if model.training and (is_tracing() or torch.compiler.is_exporting()):
-        raise Unsupported(
-            "torch.jit.trace and torch.export would freeze one draw of the gates of "
-            f"{type(model).__name__}. Call model.eval() first, or extract the subnetwork that you "
-            "want with stochastic_depth.extract."
-        )
-
-
-@torch.compiler.disable(reason="the gates of a step are drawn outside of graphs")  # type: ignore[untyped-decorator]
-def draw_for_graph(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any] | None:
-    """Draw the gates of a pass into tensors; return the keyword arguments, or None if in vain.
-
-    Warns:
-        UserWarning: the model does not fit into one graph, and why.
-    """
-    _look_at_tools(model)
-    controller: Controller = vars(model)[CONTROLLER]
-    graph, reason = controller.graph, outside_graph(model)
-    reason = reason or _products(model, controller, kwargs)
-    x = first_tensor(args, kwargs)
-    if (graph.gathers or controller.options.per != "batch") and (x is None or len(x) < 2):
-        reason = reason or "a batch of one sample"
-    graph.inside = not reason
-    if reason:
-        _say_eager(model, controller, reason)
-        return None
-    if model.training and controller.forced is None:
-        kwargs = _before_draw(model, controller, args, kwargs)
-    graph.forced = controller.forced is not None
-    if model.training or graph.forced:
-        controller.draw_for_graph(x)
-        _take_zeros_away(model, controller)
-    return kwargs
-
-
-def _take_zeros_away(model: nn.Module, controller: Controller) -> None:
-    """Have the parameters of dropped blocks get no gradient, unless they are to get zeros."""
-    replicas = distributed.is_available() and DistributedDataParallel._get_active_ddp_module()
-    if controller.options.dropped_grads == "zero" or replicas or not torch.is_grad_enabled():
-        return
-    if controller.spared is None:
-        groups = [
-            [*spares(unit, model.get_submodule(unit.path))]
-            for unit, _, _ in controller.anatomy.governed
-        ]
-        controller.spared = Spared(groups)
-        controller.spared.start()
-    controller.spared.note(controller.kept)
-
-
-def outside_graph(model: nn.Module) -> str:
-    """Return why a model does not fit into one graph; note how its blocks stand in it."""
-    controller: Controller = vars(model)[CONTROLLER]
-    for path, block in model.named_modules():
-        seat: Seat | None = vars(block).get(SEAT)
-        if seat is None or isinstance(seat.entry, Entry):
-            continue
-        forward = inspect.signature(seat.original.forward)
-        seat.entry = entry_of(block, seat, tuple(forward.parameters)[1:])
-        if isinstance(seat.entry, str):
-            return f"{path}: {seat.entry}"
-        if not (seat.entry.always or conditional(block)):
-            controller.graph.gathers = True
-    return "" if controller.law.evaluation.eq(1).all() else "evaluated gates are not 1"
-
-
-def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
-    if controller.compiled or "compile" in controller.warned:
-        return
-    controller.warned.add("compile")
-    warnings.warn(
-        f"{type(model).__name__} runs eagerly: its gates do not go into a graph ({reason}). "
-        "handle.compile() compiles its branches one by one.",
-        stacklevel=2,
-    )
-
-
-def _look_for_second_dropper(model: nn.Module, controller: Controller) -> None:
-    """Warn once if the model drops layers by itself again."""
-    if "dropper" in controller.warned or not (name := second_dropper(model, controller.rates)):
-        return
-    controller.warned.add("dropper")
-    warnings.warn(
-        f"{type(model).__name__} drops layers twice: its own {name} was switched on after "
-        "stochastic_depth.apply, which had set it to 0. Set it to 0 again.",
-        stacklevel=2,
-    )
 
 
 def _safe(model: nn.Module, output: Any, given: Any, running: Pass) -> Any:

@@ -21,7 +21,7 @@ from ..._typing import Gates
 from ..following import Known, Unit
 
 if TYPE_CHECKING:
-    from ._gated import Seat
+    from ._seat import Seat
 
 Forward = Callable[..., Any]
 

@@ -1,32 +1,17 @@
 """Put gates on the blocks of a model, and take them off."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from types import FunctionType
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..._errors import AlreadyApplied, Unsupported
 from ...gates import Law
 from .._takeover import own_rates
 from ..following import Anatomy, Unit
+from ._compiling import compile_gated
 from ._controller import Controller, Options
-from ._gated import (
-    CHILD,
-    CONTROLLER,
-    ORIGINAL,
-    SEAT,
-    Child,
-    Seat,
-    block_forward,
-    child_call,
-    extended,
-    is_gated,
-    model_forward,
-    outside_graph,
-)
+from ._gated import block_forward, child_call, extended, is_gated, model_forward
+from ._seat import CHILD, CONTROLLER, ORIGINAL, SEAT, Child, Seat
 
 
 def require_plain(model: nn.Module) -> None:
@@ -115,52 +100,3 @@ def uninstall(model: nn.Module) -> None:
             module.__dict__.pop(name, None)
     for rate in controller.rates:
         rate.put(model, rate.value)
-
-
-def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
-    """Compile a model with gates into one graph, or branch by branch; None undoes it."""
-    controller: Controller = vars(model)[CONTROLLER]
-    whole = options is not None and not outside_graph(model)
-    controller.program = None
-    if whole:
-        forward = vars(type(model))[ORIGINAL].forward
-        controller.program = torch.compile(_caller(forward), **(options or {}))
-    _compile_branches(model, None if whole else options)
-    controller.compiled = options is not None
-
-
-def _compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
-    compiled: dict[Any, Callable[..., Any]] = {}
-    for block, seat in seats(model):
-        paths = [path for branch in seat.unit.branches for path in branch.modules]
-        for path in dict.fromkeys(paths):
-            child = block.get_submodule(path)
-            child._compiled_call_impl = None
-            if options is not None and next(child.parameters(), None) is not None:
-                key = _structure(child)
-                if key not in compiled:
-                    call = _caller(nn.Module._call_impl)
-                    compiled[key] = torch.compile(call, **options)
-                child._compiled_call_impl = partial(compiled[key], child)
-
-
-def _structure(child: nn.Module) -> tuple[Any, ...]:
-    """Return what modules have in common that run as one graph."""
-    tensors = [*child.named_parameters(), *child.named_buffers()]
-    return (str(child), *((name, t.shape, t.dtype, t.requires_grad) for name, t in tensors))
-
-
-def _caller(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function with a code object of its own: the compiler counts graphs by code."""
-
-    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return method(module, *args, **kwargs)
-
-    return FunctionType(call.__code__.replace(), globals(), "call", closure=call.__closure__)
-
-
-def seats(model: nn.Module) -> Iterator[tuple[nn.Module, Seat]]:
-    """Yield the blocks that have gates, and what they know about them."""
-    for module in model.modules():
-        if SEAT in vars(module):
-            yield module, vars(module)[SEAT]

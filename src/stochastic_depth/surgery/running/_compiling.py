@@ -1,0 +1,140 @@
+"""Compile a gated model: as one graph where it fits, else branch by branch."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .._frame import first_tensor
+from ..following import spares
+from ._controller import Controller
+from ._entrance import before_draw, look_at_tools, products
+from ._graph import Entry, conditional, entry_of
+from ._seat import CONTROLLER, ORIGINAL, SEAT, Seat
+from ._spared import Spared
+
+
+def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
+    """Compile a model with gates into one graph, or branch by branch; None undoes it."""
+    controller: Controller = vars(model)[CONTROLLER]
+    whole = options is not None and not outside_graph(model)
+    controller.program = None
+    if whole:
+        forward = vars(type(model))[ORIGINAL].forward
+        controller.program = torch.compile(_caller(forward), **(options or {}))
+    _compile_branches(model, None if whole else options)
+    controller.compiled = options is not None
+
+
+def _compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
+    compiled: dict[Any, Callable[..., Any]] = {}
+    for block, seat in seats(model):
+        paths = [path for branch in seat.unit.branches for path in branch.modules]
+        for path in dict.fromkeys(paths):
+            child = block.get_submodule(path)
+            child._compiled_call_impl = None
+            if options is not None and next(child.parameters(), None) is not None:
+                key = _structure(child)
+                if key not in compiled:
+                    call = _caller(nn.Module._call_impl)
+                    compiled[key] = torch.compile(call, **options)
+                child._compiled_call_impl = partial(compiled[key], child)
+
+
+def _structure(child: nn.Module) -> tuple[Any, ...]:
+    """Return what modules have in common that run as one graph."""
+    tensors = [*child.named_parameters(), *child.named_buffers()]
+    return (str(child), *((name, t.shape, t.dtype, t.requires_grad) for name, t in tensors))
+
+
+def _caller(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function with a code object of its own: the compiler counts graphs by code."""
+
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return method(module, *args, **kwargs)
+
+    return FunctionType(call.__code__.replace(), globals(), "call", closure=call.__closure__)
+
+
+@torch.compiler.disable(reason="the gates of a step are drawn outside of graphs")  # type: ignore[untyped-decorator]
+def draw_for_graph(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Draw the gates of a pass into tensors; return the keyword arguments, or None if in vain.
+
+    Warns:
+        UserWarning: the model does not fit into one graph, and why.
+    """
+    look_at_tools(model)
+    controller: Controller = vars(model)[CONTROLLER]
+    graph, reason = controller.graph, outside_graph(model)
+    reason = reason or products(model, controller, kwargs)
+    x = first_tensor(args, kwargs)
+    if (graph.gathers or controller.options.per != "batch") and (x is None or len(x) < 2):
+        reason = reason or "a batch of one sample"
+    graph.inside = not reason
+    if reason:
+        _say_eager(model, controller, reason)
+        return None
+    if model.training and controller.forced is None:
+        kwargs = before_draw(model, controller, args, kwargs)
+    graph.forced = controller.forced is not None
+    if model.training or graph.forced:
+        controller.draw_for_graph(x)
+        _take_zeros_away(model, controller)
+    return kwargs
+
+
+def _take_zeros_away(model: nn.Module, controller: Controller) -> None:
+    """Have the parameters of dropped blocks get no gradient, unless they are to get zeros."""
+    replicas = distributed.is_available() and DistributedDataParallel._get_active_ddp_module()
+    if controller.options.dropped_grads == "zero" or replicas or not torch.is_grad_enabled():
+        return
+    if controller.spared is None:
+        groups = [
+            [*spares(unit, model.get_submodule(unit.path))]
+            for unit, _, _ in controller.anatomy.governed
+        ]
+        controller.spared = Spared(groups)
+        controller.spared.start()
+    controller.spared.note(controller.kept)
+
+
+def outside_graph(model: nn.Module) -> str:
+    """Return why a model does not fit into one graph; note how its blocks stand in it."""
+    controller: Controller = vars(model)[CONTROLLER]
+    for path, block in model.named_modules():
+        seat: Seat | None = vars(block).get(SEAT)
+        if seat is None or isinstance(seat.entry, Entry):
+            continue
+        forward = inspect.signature(seat.original.forward)
+        seat.entry = entry_of(block, seat, tuple(forward.parameters)[1:])
+        if isinstance(seat.entry, str):
+            return f"{path}: {seat.entry}"
+        if not (seat.entry.always or conditional(block)):
+            controller.graph.gathers = True
+    return "" if controller.law.evaluation.eq(1).all() else "evaluated gates are not 1"
+
+
+def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
+    if controller.compiled or "compile" in controller.warned:
+        return
+    controller.warned.add("compile")
+    warnings.warn(
+        f"{type(model).__name__} runs eagerly: its gates do not go into a graph ({reason}). "
+        "handle.compile() compiles its branches one by one.",
+        stacklevel=2,
+    )
+
+
+def seats(model: nn.Module) -> Iterator[tuple[nn.Module, Seat]]:
+    """Yield the blocks that have gates, and what they know about them."""
+    for module in model.modules():
+        if SEAT in vars(module):
+            yield module, vars(module)[SEAT]
