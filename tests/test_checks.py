@@ -26,7 +26,8 @@ NO_VECTORS = [
 
 
 def kind(value):
-    return f"{type(value).__name__} {given(value)[:30]}"
+    shown, _, _ = given(value).partition(" at 0x")  # names are the same in every process
+    return f"{type(value).__name__} {shown[:30]}"
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=kind)
