@@ -47,19 +47,28 @@ MODELS: dict[str, tuple[float, dict[str, Build]]] = {
 """Drop rate of the last block, and who masks."""
 
 
+Loss = Callable[[nn.Module, Tensor], Tensor]
+
+
+def classification(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the loss of a classifier on made-up labels."""
+    return nn.functional.cross_entropy(model(images), torch.arange(len(images)) % 1000)
+
+
 class Step:
     """One network and its optimizer."""
 
-    def __init__(self, model: nn.Module, images: Tensor, handle: Any = None) -> None:
-        self.model, self.images, self.handle = model.train(), images, handle
+    def __init__(
+        self, model: nn.Module, x: Tensor, handle: Any = None, loss: Loss = classification
+    ) -> None:
+        self.model, self.x, self.handle, self.loss = model.train(), x, handle, loss
         self.optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
     def seconds(self) -> float:
         """Train one step."""
         start = time.process_time()
         self.optimizer.zero_grad()
-        labels = torch.arange(len(self.images)) % 1000
-        nn.functional.cross_entropy(self.model(self.images), labels).backward()
+        self.loss(self.model, self.x).backward()
         self.optimizer.step()
         return time.process_time() - start
 
