@@ -312,7 +312,12 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--json", type=Path, default=RESULTS)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--add", type=Path, nargs="+", help="only add up results of other seeds")
     arguments = parser.parse_args()
+    if arguments.add:
+        parts = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.add]
+        arguments.json.write_text(json.dumps(total(parts), indent=1) + "\n", encoding="utf-8")
+        return
     torch.set_num_threads(1)
     started = time.perf_counter()
     seeds = range(arguments.first, arguments.first + arguments.programs)
@@ -363,6 +368,19 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         "contents": dict(Counter(tag for r in records for tag in r.get("tags", [])).most_common()),
     }
+
+
+def total(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add results up: numbers, lists, and the counts in dictionaries; the rest is the first's."""
+    first, *others = parts
+    added = dict(first)
+    for key, value in first.items():
+        if isinstance(value, list | int):
+            added[key] = sum((part[key] for part in others), value)
+        elif key not in ("hardware", "versions"):
+            sums = sum((Counter(part[key]) for part in parts), Counter())
+            added[key] = dict(sums.most_common())
+    return added
 
 
 def _counted(reasons: Any) -> dict[str, int]:
