@@ -130,6 +130,7 @@ class Frame:
         if isinstance(gate, float) and gate == 1:
             return plain(*args, **kwargs)
         if isinstance(gate, float) and gate == 0 and skips and role.stub is not None:
+            # Only what leaves the branch must be zero; inside, anything of the right shape will do.
             return role.stub(args, kwargs, zero=role.leaf is not None)
         if isinstance(gate, Rows):
             return self._gathered(gate, role, plain, args, kwargs)
@@ -143,6 +144,7 @@ class Frame:
     def _gathered(
         self, gate: Rows, role: Role, plain: Plain, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        # The child has to run on all samples; what is dropped is masked.
         if not self.skips[role.branch] or role.enters is None:
             output = plain(*args, **kwargs)
             if role.leaf is None:
@@ -155,6 +157,7 @@ class Frame:
         ]
         args, kwargs = pytree.tree_unflatten(rows, form)
         output = plain(*args, **kwargs)
+        # The rows go on to the next child, which takes them as they are.
         if role.leaf is None:
             return output
         return on_leaf(output, role.leaf, lambda y: spread(scaled_rows(y, gate), gate, self.size))
@@ -162,6 +165,7 @@ class Frame:
 
 def first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
     """Return the first tensor among the arguments of a call; its first dimension is N."""
+    # Nothing is flattened in the usual case: every block asks in every call.
     if args and isinstance(args[0], Tensor):
         return args[0]
     leaves = pytree.tree_leaves((args, kwargs))
@@ -173,6 +177,7 @@ def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any
     if isinstance(output, Tensor):
         return function(output)
     leaves, form = pytree.tree_flatten(output)
+    # Counted among the tensors, the only outputs that a recording numbers.
     tensors = [position for position, value in enumerate(leaves) if isinstance(value, Tensor)]
     leaves[tensors[leaf]] = function(leaves[tensors[leaf]])
     return pytree.tree_unflatten(leaves, form)
@@ -181,7 +186,7 @@ def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any
 def shielded(
     tree: Any, gate: Tensor, shields: Sequence[bool], batched: Sequence[bool] | None = None
 ) -> Any:
-    """Return arguments whose gradient nothing that is not finite in a dropped branch reaches.
+    """Return arguments whose gradient no NaN or infinity of a dropped branch can reach.
 
     Args:
         tree: arguments of a call.

@@ -53,6 +53,7 @@ def layer_drops(model: nn.Module) -> list[Rate]:
     for path, module in model.named_modules():
         for owner, configured in ((module, False), (getattr(module, "config", None), True)):
             for name, value in _rates_of(owner):
+                # The modules of a model share one configuration: its rate must be given back once.
                 if (id(owner), name) not in seen:
                     seen.add((id(owner), name))
                     found.append(Rate(path, configured, name, value))
@@ -88,6 +89,7 @@ def without_cache(
     who wants it says `use_cache=True`, and then the layers run and their change is discarded.
     """
     given = dict(kwargs)
+    # Not where a cache is passed: then somebody does read it.
     if given.get("past_key_values") is None and "use_cache" not in given and _caches(model, args):
         given["use_cache"] = False
     return given

@@ -58,6 +58,7 @@ def entering(
         found[number] = enters
         touched = any(enters) or bool(gathered & set(part.call.inputs))
         if part.leaf is not None:
+            # Where the branch leaves, its rows are put back among all the others.
             gathered -= set(part.call.outputs)
         elif touched and not set(part.call.outputs) <= set(part.call.inputs):
             gathered |= set(part.call.outputs)

@@ -26,6 +26,7 @@ def survey(model: nn.Module, example: Any | None = None, *, run: bool = False) -
     """
     own = _own_units(model)
     has_sites = any(sites(module) for module in model.modules())
+    # The project's own blocks say what their branches are: nothing has to run.
     if own and not (run or has_sites):
         return Survey(tuple(own.values()), ())
     observation = observe(model, example)
@@ -39,6 +40,7 @@ def _own_units(model: nn.Module) -> dict[str, Unit]:
         if not isinstance(module, Residual):
             continue
         if id(module) in seen:
+            # One module under several paths is one unit, with a gate for each use.
             seen[id(module)].uses += 1
             continue
         branch = Branch("branch", _own_kind(module), modules=("branch",))
@@ -59,6 +61,7 @@ class _Survey:
         self.others: list[Other] = []
         self.joins: list[Join] = []
         self.members: dict[Join, Exit | None] = {}
+        # By every path: blocks that share a child each know it by a path of their own.
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.branches = BranchReader(self.modules, observation)
         self.kinds = {path: type(module).__name__ for path, module in self.modules.items()}
@@ -72,6 +75,7 @@ class _Survey:
         """Return the survey."""
         joins = [join for join in find_joins(self.recording) if not self._inside_own(join)]
         self.joins = joins
+        # Where a library has put drop sites, its authors have said which additions may drop.
         marked = [join for join in joins if self._marked(join)]
         if marked or self.own:
             self._leave_out([j for j in joins if j not in marked], marked)
@@ -79,6 +83,8 @@ class _Survey:
         else:
             joins = self._without_inner(self._with_shortcut(joins))
         units = [*self._called(self.own.values()), *self._units(joins)]
+        # Not while blocks are built: whether a ReLU repeats another depends on the blocks before
+        # it.
         self._keep_relus(units)
         self._name_sites(units)
         self._note_stop()
@@ -87,6 +93,7 @@ class _Survey:
 
     def _order(self, unit: Unit) -> int:
         calls = self.recording.calls_of(unit.path)
+        # By first call: modules are often registered in another order than they run.
         return calls[0].number if calls else len(self.recording.calls)
 
     def _called(self, own: Any) -> Iterator[Unit]:
@@ -109,9 +116,12 @@ class _Survey:
 
     def _empty_site(self, join: Join) -> bool:
         module = self.modules[join.owner.path]
+        # A site that holds None leaves no trace in a recording: its module vouches for its
+        # additions.
         return any(getattr(module, name, None) is None for name in sites(module))
 
     def _sites_of(self, join: Join) -> tuple[str, ...]:
+        # A site on a branch within this branch belongs to the addition of that one.
         nearer = (
             other.between
             for other in self.joins
@@ -119,6 +129,7 @@ class _Survey:
         )
         behind = join.between.difference(*nearer)
         calls = {self.recording.values[number].call for number in behind}
+        # All calls around a value: a site may hold other modules, which then made it.
         around = {n for call in calls for n in self.recording.calls[call].stack}
         paths = (self.recording.calls[number].path for number in sorted(around))
         return tuple(dict.fromkeys(path for path in paths if path in self.sites))
@@ -138,6 +149,7 @@ class _Survey:
     def _without_inner(self, joins: list[Join]) -> list[Join]:
         """Leave out additions on a branch that the same forward adds: they go with it."""
         kept: list[Join] = []
+        # From the last: an outer addition happens after those on its branch.
         for join in reversed(joins):
             if not any(
                 join.total in other.between and (other.owner, other.call) == (join.owner, join.call)
@@ -148,6 +160,7 @@ class _Survey:
 
     def _with_shortcut(self, joins: list[Join]) -> list[Join]:
         """Leave out sums of learned maps, unless blocks of that class have a shortcut, too."""
+        # The transition of a ResNet adds learned maps, too, but others of its class do not.
         plain = {self.kinds[j.owner.path] for j in joins if j.kind != "projection"}
         kept = []
         for join in joins:
@@ -160,6 +173,7 @@ class _Survey:
     def _leave_out(self, joins: list[Join], marked: list[Join]) -> None:
         blocks = {join.owner.path for join in marked}
         for path in dict.fromkeys(join.owner.path for join in joins):
+            # Additions within a block, or around blocks, are no blocks that were missed.
             inside = any(path == b or path.startswith(f"{b}.") or b == "" for b in blocks)
             if not inside and not any(self._is_part(b, path) for b in blocks):
                 self._other(path, "its addition has no drop site, as others of this model have")
@@ -182,10 +196,12 @@ class _Survey:
 
     def _nested(self, groups: dict[str, list[Join]]) -> dict[str, list[Join]]:
         """Give each addition to one block: blocks do not lie within blocks."""
+        # Innermost first: what lies within a block is settled before the block itself.
         for outer in sorted(groups, key=lambda path: path.count(".") if path else -1, reverse=True):
             inner = [path for path in groups if self._is_part(path, outer)]
             if not inner or outer not in groups:
                 continue
+            # A part with a name is a step of the block; one with a number is a block of a stack.
             parts = [path for path in inner if not _has_list(relative(path, outer))]
             if len(parts) == len(inner) and all(self._beside(groups, p, outer) for p in parts):
                 for path in parts:  # such as BertAttention and BertLayer: steps of one block
@@ -226,6 +242,7 @@ class _Survey:
         """Return the additions, two at least, of what the members of a list return."""
         inside = f"{path}." if path else ""
         members = {join: f"{inside}{exit.path}" for join in joins if (exit := self._member(join))}
+        # Blocks do not lie within blocks: a member that holds one, or lies in one, is none.
         within = {p for p in groups if p != path}
         free = {
             join: whole
@@ -235,8 +252,11 @@ class _Survey:
             )
             and not any(self._is_part(whole, other) for other in members.values())
         }
+        # A class that occurs often and loops over unlike modules (attention, MLP) is itself the
+        # block, and these are its steps.
         owners = [p for p in groups if self.kinds[p] == self.kinds[path]]
         one = len(owners) == 1 or len({self.kinds[whole] for whole in free.values()}) == 1
+        # One member alone may be any child with a number for a name, as in a Sequential.
         return list(free) if len(free) > 1 and one else []
 
     def _member(self, join: Join) -> Exit | None:
@@ -252,6 +272,7 @@ class _Survey:
             yield from self._members(path, looped)
             return
         calls = self.recording.calls_of(path)
+        # A block that is called several times is read from its first call: all run one code.
         first = [join for join in joins if join.owner.number >= calls[0].number]
         first = [j for j in first if self.recording.within(j.call, calls[0])]
         yield self._block(path, calls, tuple(first))
@@ -269,6 +290,7 @@ class _Survey:
                     whole, self.kinds[whole], "branch", (branch,), call=calls[0], joins=(join,),
                     uses=self._uses(calls),
                 )  # fmt: skip
+                # Zeros can stand for what its parent adds, but not for anything else.
                 if len(calls[0].outputs) != 1:
                     found[whole].masked = "it returns more than what is added"
         yield from found.values()
@@ -285,6 +307,7 @@ class _Survey:
         unit.uses = self._uses(calls)
         unit.writes = bool(self.recording.written(call) & set(call.inputs))
         unit.overwritten = any(number in self.recording.overwritten for number in call.outputs)
+        # Gates extend the class, and Python would find the forward on the instance first.
         if "forward" in vars(self.modules[path]):
             unit.obstacle = "its forward was replaced on the instance"
             return unit
@@ -300,6 +323,7 @@ class _Survey:
 
         S + d (B - S) may be negative where S and B are not.
         """
+        # A gate at the exit of a single branch comes before the last ReLU, which mends the sign.
         at_exits = {
             unit.path: len(unit.branches) == 1 and bool(unit.exits)
             for unit in units
@@ -325,6 +349,7 @@ class _Survey:
             ancestors = 0
             for number in call.inputs:
                 ancestors |= self.recording.values[number].ancestors
+            # Calls that do not follow from one another (towers, two views of a batch) share a gate.
             if any(ancestors >> number & 1 for number in last.outputs):
                 count, last = count + 1, call
         return count

@@ -26,6 +26,7 @@ def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
     whole = options is not None and not outside_graph(model)
     controller.program = None
     if whole:
+        # The forward below the gates: the draw stays outside of the program.
         forward = vars(type(model))[ORIGINAL].forward
         controller.program = torch.compile(_caller(forward), **(options or {}))
     _compile_branches(model, None if whole else options)
@@ -39,8 +40,10 @@ def _compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
         for path in dict.fromkeys(paths):
             child = block.get_submodule(path)
             child._compiled_call_impl = None
+            # A dropout or an activation alone gains nothing from a graph.
             if options is not None and next(child.parameters(), None) is not None:
                 key = _structure(child)
+                # The children of fifty equal blocks share one graph.
                 if key not in compiled:
                     call = _caller(nn.Module._call_impl)
                     compiled[key] = torch.compile(call, **options)
@@ -66,7 +69,7 @@ def _caller(method: Callable[..., Any]) -> Callable[..., Any]:
 def draw_for_graph(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Draw the gates of a pass into tensors; return the keyword arguments, or None if in vain.
+    """Draw gates into tensors; return the keyword arguments, or None if there is no graph.
 
     Warns:
         UserWarning: the model does not fit into one graph, and why.
@@ -111,6 +114,7 @@ def outside_graph(model: nn.Module) -> str:
     controller: Controller = vars(model)[CONTROLLER]
     for path, block in model.named_modules():
         seat: Seat | None = vars(block).get(SEAT)
+        # An entry holds for good; a reason is looked at anew, since it may have gone.
         if seat is None or isinstance(seat.entry, Entry):
             continue
         forward = inspect.signature(seat.original.forward)

@@ -122,6 +122,7 @@ class Controller:
                 requirement = f"1 for block {block.index}, {block}, because {block.reason}"
                 raise fail("survival", requirement, f"{float(law.survival[block.index]):g}")
         self._law = law
+        # Numbers, once: every block asks in every evaluation.
         self._evaluation: list[Gate] = law.evaluation.tolist()
 
     @property
@@ -142,9 +143,11 @@ class Controller:
             x: its input.
         """
         running, call = self._running(unit, len(indices), x)
+        # A model may loop longer than on the example: further calls share the last gates.
         mine = indices[min(call, len(indices) - 1)]
         if not training and not (running is not None and running.forced):
             return [self._evaluation[index] for index in mine]
+        # Without a forward of the model, a block that comes round again begins the next pass.
         if running is None or (running.implicit and call >= len(indices)):
             running, call = Pass(self.options.execution, implicit=True), 0
             self._current, mine = running, indices[0]
@@ -164,6 +167,7 @@ class Controller:
             found = self.memory.find(x, unit, self._finished)
             if found is not None:
                 return found
+            # Within a checkpoint of several blocks inputs are made anew: the last pass is likeliest.
             if self._finished is not None:
                 return self._finished, 0
         running = self.forced or self._current
@@ -175,9 +179,11 @@ class Controller:
         before = self._current
         again = self.memory.find(x, MODEL, self._finished) if in_backward() else None
         running = self.forced or (again[0] if again else None) or Pass(self.options.execution)
+        # A pass that is run again counts its calls anew.
         running.calls, running.products = {}, products
         self._current = running
         self.memory.forget()
+        # Gates per sample wait for the first block, whose input shows the size of the batch.
         if training and running.gates is None and self.options.per == "batch":
             self._draw(running, x)
         if training:
@@ -253,6 +259,7 @@ class Controller:
             )
         running.gates = draw(self.law, self.options.per, size, generator=generator)
         running.lowered(x)
+        # After all that may raise: a batch that is refused uses up no draw.
         self.step += 1
         self.latest = running
 

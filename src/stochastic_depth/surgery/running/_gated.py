@@ -80,6 +80,7 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_dynamo_compiling():
+            # In a graph gates are put around whole blocks.
             return original.__call__(self, *args, **kwargs)
         seat: Child = vars(self)[CHILD]
         frames = seat.controller.frames
@@ -171,6 +172,7 @@ def _anchor(model: nn.Module, output: Any, running: Pass) -> Callable[[Tensor], 
     floating = [leaf for leaf in found if leaf.is_floating_point()]
     if not floating or any(leaf.requires_grad for leaf in floating):
         return None
+    # If nothing was dropped, having no graph is what the user asked for.
     if running.forced or running.gates is None or bool((running.gates != 0).all()):
         return None
     if not any(p.requires_grad for p in model.parameters()):
@@ -222,6 +224,7 @@ def _extend(original: type[nn.Module], role: Part) -> type[nn.Module]:
         ORIGINAL: original,
     }
     if role is child_call:
+        # Not its forward: hooks of a child that is left out must not run, and the gate comes last.
         namespace["__call__"] = method
         del namespace["__prepare_scriptable__"]
     else:
@@ -248,6 +251,7 @@ def with_parameters_of(function: Callable[..., Any], run: Callable[..., Any]) ->
         if parameter.kind is parameter.KEYWORD_ONLY and not (listed or "*" in declared):
             declared.append("*")
         declared.append(f"{star}{name}" + (f"=_defaults[{name!r}]" if name in defaults else ""))
+        # Before *args a default has to be passed, too, or those behind it would move up.
         if name in defaults and not (listed and parameter.kind is not parameter.KEYWORD_ONLY):
             optional.append(f"{name!r}: {name}")
         else:
@@ -264,6 +268,7 @@ def with_parameters_of(function: Callable[..., Any], run: Callable[..., Any]) ->
 
 
 def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    # What the caller left out stays out: `without_cache`, for one, asks what was given.
     return {name: value for name, value in values.items() if value is not defaults[name]}
 
 

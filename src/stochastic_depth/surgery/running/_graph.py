@@ -54,10 +54,12 @@ class Graph:
     @classmethod
     def of(cls, count: int) -> "Graph":
         """Return open gates of `count` blocks."""
+        # Whatever the default device: to read a condition from a GPU would wait for it.
         ones = torch.ones(count, device="cpu")
         return cls(ones.bool(), ones)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Graph":
+        # The gates of a pass belong to the model that is running it.
         return Graph.of(len(self.keep))
 
     def fill(self, gates: Gates, device: torch.device, size: int) -> None:
@@ -82,6 +84,7 @@ def _two_at_least(gates: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _dynamic(x: Tensor) -> Tensor:
+    # Otherwise the next number of samples would compile another graph.
     torch._dynamo.mark_dynamic(x, 0)
     return x
 
@@ -115,6 +118,7 @@ def entry_of(block: nn.Module, seat: "Seat", names: tuple[str, ...]) -> Entry | 
         return reason
     if unit.form == "own" or known is None:
         return Entry(number, ("x",), ("x",), {"x": True})
+    # Paths are as `pytree.keystr` writes them: ['x'] for a parameter x.
     slots = tuple(path.removeprefix("['").removesuffix("']") for path in unit.paths)
     _, *kinds = next(iter(unit.patterns))
     leaves = zip(slots, known.batched, kinds, strict=True)
@@ -187,11 +191,13 @@ def _if_kept(block: nn.Module, seat: "Seat", forward: Forward, given: dict[str, 
             return _cloned(forward(block, given["x"], 0.0))
         return _cloned(_left(block, seat, given))
 
+    # No operands: the compiler finds what both sides read, parameters as well.
     return torch.cond(seat.controller.graph.keep[number], run, skip, ())
 
 
 def _own(block: Any, x: Tensor, scale: Tensor) -> Tensor:
     """Return act(s(x) + d a F(x)) of a `Residual` that runs."""
+    # Not its forward, which masks under a gate that is a tensor: here nothing is dropped.
     base = x if block.shortcut is None else block.shortcut(x)
     y = base + block.branch(x) * (scale * block.scale).to(x.dtype)
     return y if block.activation is None else block.activation(y)
