@@ -45,6 +45,7 @@ class Stub:
             else _stand_in(rule, first, zero=zero)
             for rule in self.leaves
         ]
+        # The input may stand in for the output, and must not be changed with it.
         if self.fresh:
             leaves = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         return pytree.tree_unflatten(leaves, self.form)
@@ -125,6 +126,7 @@ class Frame:
     def call(self, role: Role, plain: Plain, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a child, or not, and put the gate of its branch on what it returns."""
         gate, skips = self.gates[role.branch], self.skips[role.branch]
+        # Counted whatever the gate: `Execution._framed` looks whether every exit was called.
         if role.leaf is not None:
             self.left.append(role.branch)
         if isinstance(gate, float) and gate == 1:
@@ -135,6 +137,7 @@ class Frame:
         if isinstance(gate, Rows):
             return self._gathered(gate, role, plain, args, kwargs)
         if isinstance(gate, Tensor):
+            # What is dropped is computed all the same: its NaN must not come back as a gradient.
             args, kwargs = shielded((args, kwargs), gate, role.shields, role.enters)
         output = plain(*args, **kwargs)
         return (

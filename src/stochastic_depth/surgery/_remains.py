@@ -51,6 +51,7 @@ class Remains(nn.Module):
         for path in unit.shortcut.parameters:
             owner, _, name = path.rpartition(".")
             parameter = getattr(block.get_submodule(owner), name)
+            # Under its old path, so that keys stay what they were.
             _place(self, owner, None).register_parameter(name, parameter)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -138,6 +139,7 @@ def cut(block: nn.Module, unit: Unit, gates: list[float], shared: Set[int]) -> n
     if not any(gates) and unit.shortcut is not None:
         return Remains(block, unit)
     whole = len(gates) > 1 or not all(branch.exits for branch in unit.branches)
+    # A gate on the whole change of a block cannot be folded into the weights of a branch.
     if len(set(gates)) == 1 and whole and unit.shortcut is not None:
         block.register_forward_hook(Blend(type(block), unit, gates[0]), with_kwargs=True)
         return block

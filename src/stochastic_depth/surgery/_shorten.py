@@ -53,6 +53,7 @@ def shorten(model: nn.Module, gone: Iterable[str], inputs: Inputs) -> str:
         if not number.isdigit() or not isinstance(model.get_submodule(owner), nn.ModuleList):
             return f"{path} is not in a list of layers"
         lists.setdefault(owner, set()).add(int(number))
+    # Run before and after: layers of one class may choose their path by their number.
     before = _computed(model, inputs)
     with ExitStack() as undo:
         for path, numbers in lists.items():
@@ -81,6 +82,7 @@ def _renumbered(model: nn.Module, path: str, gone: set[int], undo: ExitStack) ->
     # A number that counts something else must not be rewritten.
     if not names or any(getattr(config, n) != len(layers) for n in names):  # type: ignore[arg-type]
         return False
+    # Before anything is changed: a model that fails a check later is given back whole.
     undo.callback(vars(config).update, dict(vars(config)))
     undo.callback(layers._modules.update, dict(layers._modules))
     for name, value in list(vars(config).items()):

@@ -75,6 +75,7 @@ def second_dropper(model: nn.Module, taken: Iterable[Rate]) -> str:
 
 def _rates_of(owner: Any) -> Iterator[tuple[str, float]]:
     for name, value in vars(owner).items() if hasattr(owner, "__dict__") else ():
+        # A rate of 1 is no layer drop: nothing would be left.
         if LAYER_DROP.match(name) and isinstance(value, float | int) and 0 < value < 1:
             yield name, float(value)
 
@@ -103,4 +104,5 @@ def _caches(model: nn.Module, args: tuple[Any, ...]) -> bool:
     parameters = list(inspect.signature(type(model).forward).parameters.values())[1:]
     names = [parameter.name for parameter in parameters]
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    # Passed by position it would be passed twice.
     return "use_cache" not in names[: len(args)] and ("use_cache" in names or takes_any)

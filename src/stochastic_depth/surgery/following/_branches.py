@@ -101,6 +101,7 @@ class BranchReader:
     def _stub(self, part: Part) -> Stub | None:
         """Return what stands for a child; a copy, where the block would change it in place."""
         stub = stand_in(part.pair) if part.pair else None
+        # What stands in may be the child's input, which is not the block's to change.
         changed = bool(set(part.call.outputs) & self.recording.overwritten)
         return replace(stub, fresh=True) if stub is not None and changed else stub
 

@@ -121,6 +121,7 @@ class _Walk:
             return [found for operand in operation.inputs for found in self.back(operand)]
         if function in PRODUCTS:
             return self._factor(operation)
+        # A quotient is proportional to its numerator alone.
         if function in QUOTIENTS:
             return self.back(operation.inputs[0])
         raise _None

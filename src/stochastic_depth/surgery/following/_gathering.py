@@ -67,6 +67,7 @@ def entering(
 
 def _entering(recording: Recording, part: Part, gathered: set[int]) -> tuple[bool, ...] | None:
     leaves = pytree.tree_leaves((part.call.args, part.call.kwargs))
+    # At one batch size nobody can tell which dimension the samples are.
     if not part.pair:
         return None
     sizes = [pytree.tree_leaves((seen.args, seen.kwargs)) for seen in part.pair]
@@ -90,6 +91,7 @@ def _between(
             continue
         if not gathered & set(operation.inputs):
             continue
+        # Rows of some samples and rows of all do not add up.
         if any(_all_rows(recording, value, gathered) for value in operation.inputs):
             return False
         gathered |= set(operation.outputs)

@@ -65,6 +65,7 @@ def find_joins(recording: Recording) -> list[Join]:
         if (join := _join(recording, number, near)) is not None:
             near[join.total] = join
             found.append(join)
+    # Only all of them together tell: a stream moves on from block to block, a context stays.
     contexts = _contexts(recording, found)
     return [join for join in found if join.shortcut not in contexts]
 
@@ -137,6 +138,7 @@ def _sides(
         *_, (start, _) = _stream(recording, side, sums)
         if not _contains(values[start].ancestors, origin):  # a stream that comes from elsewhere
             return first, second, None, "identity"
+    # Without parameters (a pooling, a crop) a block can be dropped like one with an identity.
     learned = _learned(recording, _between(recording, origin, shortcut))
     return shortcut, branch, origin, "projection" if learned else "resize"
 

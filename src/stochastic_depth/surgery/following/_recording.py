@@ -156,4 +156,5 @@ class Recording:
     def written(self, call: Call) -> set[int]:
         """Return the values that a call changes in place."""
         operations = self.operations[call.begin : call.end]
+        # By ATen's convention what is written comes first.
         return {number for op in operations if op.writes for number in op.inputs[:1]}

@@ -184,6 +184,7 @@ class _Deriver:
         self.inside = frozenset().union(*(join.between for join in joins))
         # A child around an addition cannot be called as a whole: that would run its branch.
         self.holders = {number for join in joins for number in recording.calls[join.call].stack}
+        # Arguments come first among the slots: a call's leaves are used as they are.
         leaves = pytree.tree_leaves((call.args, call.kwargs))
         self.slots = {leaf.value: i for i, leaf in enumerate(leaves) if isinstance(leaf, Ref)}
         self.count = len(leaves)
@@ -204,6 +205,7 @@ class _Deriver:
 
     def _leaf(self, leaf: Any) -> Any:
         if isinstance(leaf, Ref):
+            # A part of the output may come from a branch: then the block runs, and keeps it.
             return self._made(leaf.value) or self._value(leaf.value)
         # A number may be a size of this example.
         if leaf is None or isinstance(leaf, bool | str):
@@ -266,6 +268,7 @@ class _Deriver:
         if number not in outputs:
             raise NotDerivable("what it returns cannot be followed")
         first, last = child.begin, child.end
+        # So that a ResNet's dropped block is x itself, and its survivors can be gathered.
         if self._only_repeats_relu(self.recording.operations[first:last]):
             return self._value(self.recording.operations[first].inputs[0])  # type: ignore[return-value]
         args, kwargs = pytree.tree_map(self._argument, (child.args, child.kwargs))

@@ -40,7 +40,6 @@ def _own_units(model: nn.Module) -> dict[str, Unit]:
         if not isinstance(module, Residual):
             continue
         if id(module) in seen:
-            # One module under several paths is one unit, with a gate for each use.
             seen[id(module)].uses += 1
             continue
         branch = Branch("branch", _own_kind(module), modules=("branch",))
@@ -129,7 +128,6 @@ class _Survey:
         )
         behind = join.between.difference(*nearer)
         calls = {self.recording.values[number].call for number in behind}
-        # All calls around a value: a site may hold other modules, which then made it.
         around = {n for call in calls for n in self.recording.calls[call].stack}
         paths = (self.recording.calls[number].path for number in sorted(around))
         return tuple(dict.fromkeys(path for path in paths if path in self.sites))
@@ -149,7 +147,6 @@ class _Survey:
     def _without_inner(self, joins: list[Join]) -> list[Join]:
         """Leave out additions on a branch that the same forward adds: they go with it."""
         kept: list[Join] = []
-        # From the last: an outer addition happens after those on its branch.
         for join in reversed(joins):
             if not any(
                 join.total in other.between and (other.owner, other.call) == (join.owner, join.call)
@@ -173,7 +170,6 @@ class _Survey:
     def _leave_out(self, joins: list[Join], marked: list[Join]) -> None:
         blocks = {join.owner.path for join in marked}
         for path in dict.fromkeys(join.owner.path for join in joins):
-            # Additions within a block, or around blocks, are no blocks that were missed.
             inside = any(path == b or path.startswith(f"{b}.") or b == "" for b in blocks)
             if not inside and not any(self._is_part(b, path) for b in blocks):
                 self._other(path, "its addition has no drop site, as others of this model have")
@@ -196,7 +192,6 @@ class _Survey:
 
     def _nested(self, groups: dict[str, list[Join]]) -> dict[str, list[Join]]:
         """Give each addition to one block: blocks do not lie within blocks."""
-        # Innermost first: what lies within a block is settled before the block itself.
         for outer in sorted(groups, key=lambda path: path.count(".") if path else -1, reverse=True):
             inner = [path for path in groups if self._is_part(path, outer)]
             if not inner or outer not in groups:
@@ -242,7 +237,6 @@ class _Survey:
         """Return the additions, two at least, of what the members of a list return."""
         inside = f"{path}." if path else ""
         members = {join: f"{inside}{exit.path}" for join in joins if (exit := self._member(join))}
-        # Blocks do not lie within blocks: a member that holds one, or lies in one, is none.
         within = {p for p in groups if p != path}
         free = {
             join: whole
@@ -252,8 +246,7 @@ class _Survey:
             )
             and not any(self._is_part(whole, other) for other in members.values())
         }
-        # A class that occurs often and loops over unlike modules (attention, MLP) is itself the
-        # block, and these are its steps.
+        # A frequent class that loops over unlike modules is a block, and they are its steps.
         owners = [p for p in groups if self.kinds[p] == self.kinds[path]]
         one = len(owners) == 1 or len({self.kinds[whole] for whole in free.values()}) == 1
         # One member alone may be any child with a number for a name, as in a Sequential.
@@ -272,7 +265,6 @@ class _Survey:
             yield from self._members(path, looped)
             return
         calls = self.recording.calls_of(path)
-        # A block that is called several times is read from its first call: all run one code.
         first = [join for join in joins if join.owner.number >= calls[0].number]
         first = [j for j in first if self.recording.within(j.call, calls[0])]
         yield self._block(path, calls, tuple(first))

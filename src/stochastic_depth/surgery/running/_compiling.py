@@ -52,6 +52,7 @@ def _compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
 
 def _structure(child: nn.Module) -> tuple[Any, ...]:
     """Return what modules have in common that run as one graph."""
+    # What a compiler guards on: with another shape or type the graph would be compiled again.
     tensors = [*child.named_parameters(), *child.named_buffers()]
     return (str(child), *((name, t.shape, t.dtype, t.requires_grad) for name, t in tensors))
 
@@ -85,6 +86,7 @@ def draw_for_graph(
     if reason:
         _say_eager(model, controller, reason)
         return None
+    # Checks, and an exchange between processes, which no graph can hold.
     if model.training and controller.forced is None:
         kwargs = before_draw(model, controller, args, kwargs)
     graph.forced = controller.forced is not None
@@ -99,6 +101,7 @@ def _take_zeros_away(model: nn.Module, controller: Controller) -> None:
     replicas = distributed.is_available() and DistributedDataParallel._get_active_ddp_module()
     if controller.options.dropped_grads == "zero" or replicas or not torch.is_grad_enabled():
         return
+    # Once per model: the hooks stay on the parameters from step to step.
     if controller.spared is None:
         groups = [
             [*spares(unit, model.get_submodule(unit.path))]
@@ -117,6 +120,7 @@ def outside_graph(model: nn.Module) -> str:
         # An entry holds for good; a reason is looked at anew, since it may have gone.
         if seat is None or isinstance(seat.entry, Entry):
             continue
+        # The gated forward takes any arguments: their names are those of the original.
         forward = inspect.signature(seat.original.forward)
         seat.entry = entry_of(block, seat, tuple(forward.parameters)[1:])
         if isinstance(seat.entry, str):

@@ -155,6 +155,7 @@ class Controller:
             self.memory.forget()
         if running.gates is None:  # the block is in training, the model as a whole is not
             self._draw(running, x)
+        # For a checkpoint, which runs the block again when other gates may have been drawn.
         if training:
             self.memory.note(x, unit, running, call)
         lowered = running.lowered(x)
@@ -167,7 +168,7 @@ class Controller:
             found = self.memory.find(x, unit, self._finished)
             if found is not None:
                 return found
-            # Within a checkpoint of several blocks inputs are made anew: the last pass is likeliest.
+            # Within a checkpoint over several blocks inputs are new tensors: guess the last pass.
             if self._finished is not None:
                 return self._finished, 0
         running = self.forced or self._current
@@ -191,6 +192,7 @@ class Controller:
         try:
             yield running
         finally:
+            # A pass opened within itself goes on; any other ends, even if its forward failed.
             self._finished, self._current = running, before if before is running else None
 
     def draw_for_graph(self, x: Tensor | None) -> None:
@@ -237,6 +239,7 @@ class Controller:
     def say_masked(self, unit: Unit, reason: str) -> None:
         """Say once that a block runs although it is dropped."""
         running = self.forced or self._current
+        # What `plan` has said beforehand needs no warning.
         planned = any(b.path == unit.path and b.masked == reason for b in self.blocks)
         said = f"{unit.kind}: {reason}"
         if planned or running is None or running.forced or said in self.warned:
@@ -249,6 +252,7 @@ class Controller:
         )
 
     def _draw(self, running: Pass, x: Tensor | None) -> None:
+        # Without a rank every process draws from one stream, and gets the same gates.
         rank = _rank() if self.options.independent else None
         generator = stream(self.seed, self.step, rank)
         size = None if x is None or x.ndim == 0 or x.is_nested else x.shape[0]

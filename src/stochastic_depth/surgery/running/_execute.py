@@ -51,6 +51,7 @@ class Execution:
 
     def _known(self) -> Known:
         """Return what is known of calls like this one; find it out at the first of them."""
+        # A call with a cache or a mask may take another path than the example did.
         pattern = self.arguments.pattern
         if pattern not in self.unit.patterns:
             with unheard(self.block):
@@ -71,6 +72,7 @@ class Execution:
         )
         if one and self.unit.form == "branch":
             return self._added(gates[0])
+        # Gates of single branches that are equal by chance still scale branches, not the change.
         if one and (len(self.unit.branches) == 1 or self.seat.whole):
             return self._whole(gates[0])
         return self._with_zero_grads(self._framed(self.leaves, list(gates)), gates)
@@ -133,6 +135,7 @@ class Execution:
     def _discarded(self, gate: Gate) -> Any:
         """Run the block for what it leaves behind beside its output, which is discarded."""
         if self._at_exits:
+            # Nothing is left out: what its children leave behind is what the block runs for.
             return self._framed(self.leaves, [gate] * len(self.unit.branches), skip=False)
         output = self._native(self.leaves)
         if self.unit.shortcut is None and not self.unit.hollow:
@@ -181,6 +184,7 @@ class Execution:
         ]
         if not all(branch.exits for branch in gated):
             raise self._refusal("one of its branches leaves in no child")
+        # Even at a gate of 0 children run if others need what they make.
         may = skip and not self.must_run
         skips = [may and branch.spared for branch in self.unit.branches]
         frame = Frame(self.seat.index, gates, skips, _size(leaves))
@@ -201,7 +205,7 @@ class Execution:
     def _merged(self, left: Any, output: Any, gate: Gate) -> Any:
         try:
             return merged(left, output, gate)
-        except ValueError as error:
+        except ValueError as error:  # its leaves do not pair up with those of S
             raise self._refusal("it returns something else than in the example") from error
 
     # Some samples
@@ -212,6 +216,7 @@ class Execution:
             self.controller.say_masked(self.unit, reason)
             return self._masked(gate)
         leaves = self.leaves
+        # The usual case, x with some rows replaced: S need not be made for a whole batch.
         if self.unit.shortcut is not None and self.unit.shortcut.identity and self._one_stream:
             stream = self.known.positions[self.unit.shortcut.stream]
 
@@ -259,6 +264,7 @@ class Execution:
 
     def _masked(self, gate: Rows) -> Any:
         """Run all samples, and discard what the dropped ones computed."""
+        # A mask with one number per sample would broadcast along any dimension of that size.
         require_samples_first(self.unit)
         x = next(leaf for leaf in self.leaves if isinstance(leaf, Tensor))
         # The integers of token numbers could not hold a gate of 1.25.

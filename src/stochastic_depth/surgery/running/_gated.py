@@ -31,6 +31,7 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         seat: Seat = self.__dict__[SEAT]
+        # Not in a graph of a part of the model: nobody has drawn for it.
         if torch.compiler.is_dynamo_compiling() and seat.controller.graph.inside:
             return in_graph(self, seat, original.forward, args, kwargs)
         x = first_tensor(args, kwargs)
@@ -68,6 +69,7 @@ def _own(
     """Run a `Residual`; a gate that the caller passes explicitly has precedence."""
     given = dict(kwargs)
     x = args[0] if args else given.pop("x", None)
+    # A gate given by the caller, or a wrong argument: the block itself deals with either.
     if len(args) > 1 or given or x is None:
         return seat.original.forward(block, *args, **kwargs)
     if seat.controller.options.dropped_grads == "zero" and isinstance(gate, float) and gate == 0:
@@ -90,6 +92,7 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
         if frame is None and in_backward():  # a checkpoint around this child alone
             frame, nth = memory.find(first_tensor(args, kwargs), id(self)) or (None, 0)
         elif frame is not None and frame.unit in seat.roles:
+            # Noted for a checkpoint around this child, which later runs it without its block.
             nth = frame.nth(self)
             memory.note(first_tensor(args, kwargs), id(self), frame, nth)
         if frame is None or frame.unit not in seat.roles:
@@ -199,6 +202,7 @@ Part = Callable[[type[nn.Module]], Callable[..., Any]]
 
 def extended(original: type[nn.Module], role: Part) -> type[nn.Module]:
     """Return the subclass of `original` in a role: a block, a model, or a child of a branch."""
+    # One per class: blocks of one class stay of one class, for `type(a) is type(b)` and compilers.
     if (original, role) not in _EXTENDED:
         _EXTENDED[original, role] = _extend(original, role)
     return _EXTENDED[original, role]

@@ -64,6 +64,7 @@ class Graph:
 
     def fill(self, gates: Gates, device: torch.device, size: int) -> None:
         """Put the gates of a pass on `size` samples where the graph finds them."""
+        # All samples or none of them, in place of a conditional that would not compile.
         if gates.ndim == 1 and self.gathers:
             gates = gates[:, None].expand(-1, size)
         self.rows, self.factors = [], []
@@ -113,6 +114,7 @@ def entry_of(block: nn.Module, seat: "Seat", names: tuple[str, ...]) -> Entry | 
     unit, number = seat.unit, seat.gates[0][0]
     if all(not seat.controller.blocks[index].droppable for index in seat.gates[0]):
         return Entry(number, always=True)
+    # The first is that of the example, which is the call that will be compiled.
     known = next(iter(unit.patterns.values()), None)
     if reason := _obstacle(block, seat, known):
         return reason
@@ -167,6 +169,7 @@ def in_graph(
 ) -> Any:
     """Return what a block returns, as a compiler follows it."""
     graph, entry = seat.controller.graph, seat.entry
+    # Evaluated gates are 1: `outside_graph` has refused other laws.
     if entry.always or not (block.training or graph.forced):
         return forward(block, *args, **kwargs)
     if seat.unit.form == "own":
@@ -246,6 +249,7 @@ def _on_rows(block: nn.Module, seat: "Seat", forward: Forward, given: dict[str, 
 def _taken(x: Any, index: Tensor, size: int, known: bool | None) -> Any:
     """Return the rows of an argument; one that the example did not show is told by its size."""
     if isinstance(x, Tensor):
+        # Known by the example where it can be: a size that fits may be chance.
         takes = x.ndim > 0 and len(x) == size if known is None else known
         return x.index_select(0, index) if takes else x
     if isinstance(x, tuple | list):

@@ -90,6 +90,7 @@ def uninstall(model: nn.Module) -> None:
                 "that first (the last change must be undone first)."
             )
     controller: Controller = vars(model)[CONTROLLER]
+    # What was compiled calls gates that are about to go.
     if controller.compiled:
         compile_gated(model, None)
     if controller.spared is not None:

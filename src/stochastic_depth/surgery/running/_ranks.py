@@ -28,6 +28,7 @@ def check_processes(model: nn.Module, options: Options) -> None:
     if options.execution == "mask":
         return  # every branch runs in every process
     if options.dropped_grads == "none":
+        # Asked in the forward: only there is it known who wraps the model.
         _check_replicas(DistributedDataParallel._get_active_ddp_module())
     if options.independent:
         refuse_synchronised(model)
