@@ -59,6 +59,7 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
         uninstall(twin)
     anatomy = Anatomy.of(twin, granularity, "drop", example)
     anatomy.require_droppable(twin)
+    # In training the model's own masks would drop what was chosen to stay.
     for rate in own_rates(twin):
         rate.put(twin, 0.0)
     values = same_length("gates", finite("gates", gates), len(anatomy.blocks)).tolist()
@@ -75,8 +76,10 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
             raise Unsupported(f"{unit.path} cannot be cut: the model calls it {unit.uses} times.")
         every = mine if len(mine) == len(unit.branches) else mine * len(unit.branches)
         left = cut(twin.get_submodule(unit.path), unit, every, shared)
+        # The model is the block, and there is no parent to set it in.
         if not unit.path:
             return left
+        # Only a layer of which nothing is left can be taken out of its list.
         if not any(mine) and next(left.parameters(), None) is None:
             gone.append(unit.path)
         twin.set_submodule(unit.path, left)

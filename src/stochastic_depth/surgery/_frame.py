@@ -45,6 +45,7 @@ class Stub:
             else _stand_in(rule, first, zero=zero)
             for rule in self.leaves
         ]
+        # The input may stand in for the output, and must not be changed with it.
         if self.fresh:
             leaves = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         return pytree.tree_unflatten(leaves, self.form)
@@ -125,15 +126,18 @@ class Frame:
     def call(self, role: Role, plain: Plain, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a child, or not, and put the gate of its branch on what it returns."""
         gate, skips = self.gates[role.branch], self.skips[role.branch]
+        # Counted whatever the gate: `Execution._framed` looks whether every exit was called.
         if role.leaf is not None:
             self.left.append(role.branch)
         if isinstance(gate, float) and gate == 1:
             return plain(*args, **kwargs)
         if isinstance(gate, float) and gate == 0 and skips and role.stub is not None:
+            # Only what leaves the branch must be zero; inside, anything of the right shape will do.
             return role.stub(args, kwargs, zero=role.leaf is not None)
         if isinstance(gate, Rows):
             return self._gathered(gate, role, plain, args, kwargs)
         if isinstance(gate, Tensor):
+            # What is dropped is computed all the same: its NaN must not come back as a gradient.
             args, kwargs = shielded((args, kwargs), gate, role.shields, role.enters)
         output = plain(*args, **kwargs)
         return (
@@ -143,6 +147,7 @@ class Frame:
     def _gathered(
         self, gate: Rows, role: Role, plain: Plain, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        # The child has to run on all samples; what is dropped is masked.
         if not self.skips[role.branch] or role.enters is None:
             output = plain(*args, **kwargs)
             if role.leaf is None:
@@ -155,6 +160,7 @@ class Frame:
         ]
         args, kwargs = pytree.tree_unflatten(rows, form)
         output = plain(*args, **kwargs)
+        # The rows go on to the next child, which takes them as they are.
         if role.leaf is None:
             return output
         return on_leaf(output, role.leaf, lambda y: spread(scaled_rows(y, gate), gate, self.size))
@@ -162,6 +168,7 @@ class Frame:
 
 def first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
     """Return the first tensor among the arguments of a call; its first dimension is N."""
+    # Nothing is flattened in the usual case: every block asks in every call.
     if args and isinstance(args[0], Tensor):
         return args[0]
     leaves = pytree.tree_leaves((args, kwargs))
@@ -173,6 +180,7 @@ def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any
     if isinstance(output, Tensor):
         return function(output)
     leaves, form = pytree.tree_flatten(output)
+    # Counted among the tensors, the only outputs that a recording numbers.
     tensors = [position for position, value in enumerate(leaves) if isinstance(value, Tensor)]
     leaves[tensors[leaf]] = function(leaves[tensors[leaf]])
     return pytree.tree_unflatten(leaves, form)
@@ -181,7 +189,7 @@ def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any
 def shielded(
     tree: Any, gate: Tensor, shields: Sequence[bool], batched: Sequence[bool] | None = None
 ) -> Any:
-    """Return arguments whose gradient nothing that is not finite in a dropped branch reaches.
+    """Return arguments whose gradient no NaN or infinity of a dropped branch can reach.
 
     Args:
         tree: arguments of a call.

@@ -82,6 +82,7 @@ class GatedModel:
     def __call__(self, x: Any, gates: Gates) -> Any:
         """Return the model's output for x under the gates, shape (L,) or (L, N)."""
         args, kwargs = _arguments(x)
+        # Modes are plain numbers of each module, and cannot be shared.
         for module, original in zip(self._twin.modules(), self.model.modules(), strict=True):
             module.training = original.training
         with _forced(self._controller, gates):
@@ -160,6 +161,7 @@ def _sharing_copy(model: nn.Module) -> nn.Module:
     """Return a copy of the modules that shares everything else with `model`."""
     shared: dict[int, Any] = {}
     for module in model.modules():
+        # The dictionaries, not the tensors: one that is replaced later is replaced in both.
         for tensors in (module._parameters, module._buffers):
             shared[id(tensors)] = tensors
         for name, value in vars(module).items():
@@ -178,4 +180,5 @@ def _holds_modules(value: Any, depth: int = 3) -> bool:
         return any(_holds_modules(entry, depth - 1) for entry in value.values())
     if isinstance(value, list | tuple | set):
         return any(_holds_modules(entry, depth - 1) for entry in value)
+    # A bound method runs its own module: shared, it would run the original's.
     return callable(value) and getattr(value, "__self__", None) is not None

@@ -103,6 +103,7 @@ def predict(
     generator = stream(seed_or_step("seed", seed), 0, purpose="predict")
     f = gated(model, example=example)
     with in_mode(model, False), torch.no_grad():
+        # One gate vector holds for a whole forward: draws cannot be rows of one batch.
         if per == "batch":
             many = (law.sample(generator=generator) for _ in range(draws))
             return Prediction(torch.stack([_under(f, x, gates) for gates in many]))

@@ -51,6 +51,7 @@ class Remains(nn.Module):
         for path in unit.shortcut.parameters:
             owner, _, name = path.rpartition(".")
             parameter = getattr(block.get_submodule(owner), name)
+            # Under its old path, so that keys stay what they were.
             _place(self, owner, None).register_parameter(name, parameter)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -138,6 +139,7 @@ def cut(block: nn.Module, unit: Unit, gates: list[float], shared: Set[int]) -> n
     if not any(gates) and unit.shortcut is not None:
         return Remains(block, unit)
     whole = len(gates) > 1 or not all(branch.exits for branch in unit.branches)
+    # A gate on the whole change of a block cannot be folded into the weights of a branch.
     if len(set(gates)) == 1 and whole and unit.shortcut is not None:
         block.register_forward_hook(Blend(type(block), unit, gates[0]), with_kwargs=True)
         return block
@@ -157,6 +159,7 @@ def _cut_branch(block: nn.Module, unit: Unit, number: int, gate: float, shared: 
     if not branch.exits:
         raise Unsupported(f"{unit.path} cannot be cut: one of its branches leaves in no child.")
     used = [path for other in unit.branches if other is not branch for path in other.modules]
+    # A child that another branch uses as well has to stay.
     if gate == 0 and branch.spared and not set(used) & set(branch.modules):
         for (path, _), role in branch.roles.items():
             block.set_submodule(path, Nothing(role))
@@ -164,6 +167,7 @@ def _cut_branch(block: nn.Module, unit: Unit, number: int, gate: float, shared: 
     for exit in branch.exits:
         child = block.get_submodule(exit.path)
         weights = _last_weights(child)
+        # Folded into weights that nobody else uses, a gate needs no hook in what is exported.
         if weights and not {id(w) for w in weights} & shared:
             with torch.no_grad():
                 for weight in weights:
@@ -174,6 +178,7 @@ def _cut_branch(block: nn.Module, unit: Unit, number: int, gate: float, shared: 
 
 def _last_weights(child: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that a layer's output is proportional to; none if not known."""
+    # The very class: a subclass may do more to its output.
     if type(child) in AFFINE:
         return list(child.parameters())
     if type(child) is nn.Sequential and len(child):

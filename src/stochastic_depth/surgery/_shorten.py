@@ -53,6 +53,7 @@ def shorten(model: nn.Module, gone: Iterable[str], inputs: Inputs) -> str:
         if not number.isdigit() or not isinstance(model.get_submodule(owner), nn.ModuleList):
             return f"{path} is not in a list of layers"
         lists.setdefault(owner, set()).add(int(number))
+    # Run before and after: layers of one class may choose their path by their number.
     before = _computed(model, inputs)
     with ExitStack() as undo:
         for path, numbers in lists.items():
@@ -66,6 +67,7 @@ def shorten(model: nn.Module, gone: Iterable[str], inputs: Inputs) -> str:
             return different
         if not torch.allclose(_computed(model, inputs), before, rtol=1e-3, atol=1e-4):
             return "its layers compute something else under other numbers"
+        # Every check has passed: from here on nothing is put back.
         undo.pop_all()
     return ""
 
@@ -77,8 +79,10 @@ def _renumbered(model: nn.Module, path: str, gone: set[int], undo: ExitStack) ->
     config = _configuration(model, path)
     names = [name for name in COUNTS[_side(path)] if hasattr(config, name)]
     names = names[:1] if _side(path) == "decoder" else names  # Bart: the rest is the encoder's
+    # A number that counts something else must not be rewritten.
     if not names or any(getattr(config, n) != len(layers) for n in names):  # type: ignore[arg-type]
         return False
+    # Before anything is changed: a model that fails a check later is given back whole.
     undo.callback(vars(config).update, dict(vars(config)))
     undo.callback(layers._modules.update, dict(layers._modules))
     for name, value in list(vars(config).items()):
@@ -108,6 +112,7 @@ def _listed(name: str, value: Any, kept: list[int], count: int) -> Any:
 def _numbers(layer: nn.Module, number: int) -> Iterator[tuple[nn.Module, str]]:
     for module in layer.modules():
         for name, value in vars(module).items():
+            # Only the place of this layer in its list; another number may mean something else.
             if NUMBER.match(name) and type(value) is int and value == number:
                 yield module, name
 
@@ -135,6 +140,7 @@ def _built(model: nn.Module) -> nn.Module:
     """Return, without memory, what `from_pretrained` would build."""
     config: Any = model.config
     with torch.device("meta"), isolated_rng(model), warnings.catch_warnings(action="ignore"):
+        # By way of what is written to disk, which may be less than the object holds.
         return type(model)(type(config).from_dict(copy.deepcopy(config.to_dict())))
 
 

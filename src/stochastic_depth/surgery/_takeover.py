@@ -53,6 +53,7 @@ def layer_drops(model: nn.Module) -> list[Rate]:
     for path, module in model.named_modules():
         for owner, configured in ((module, False), (getattr(module, "config", None), True)):
             for name, value in _rates_of(owner):
+                # The modules of a model share one configuration: its rate must be given back once.
                 if (id(owner), name) not in seen:
                     seen.add((id(owner), name))
                     found.append(Rate(path, configured, name, value))
@@ -74,6 +75,7 @@ def second_dropper(model: nn.Module, taken: Iterable[Rate]) -> str:
 
 def _rates_of(owner: Any) -> Iterator[tuple[str, float]]:
     for name, value in vars(owner).items() if hasattr(owner, "__dict__") else ():
+        # A rate of 1 is no layer drop: nothing would be left.
         if LAYER_DROP.match(name) and isinstance(value, float | int) and 0 < value < 1:
             yield name, float(value)
 
@@ -88,6 +90,7 @@ def without_cache(
     who wants it says `use_cache=True`, and then the layers run and their change is discarded.
     """
     given = dict(kwargs)
+    # Not where a cache is passed: then somebody does read it.
     if given.get("past_key_values") is None and "use_cache" not in given and _caches(model, args):
         given["use_cache"] = False
     return given
@@ -101,4 +104,5 @@ def _caches(model: nn.Module, args: tuple[Any, ...]) -> bool:
     parameters = list(inspect.signature(type(model).forward).parameters.values())[1:]
     names = [parameter.name for parameter in parameters]
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    # Passed by position it would be passed twice.
     return "use_cache" not in names[: len(args)] and ("use_cache" in names or takes_any)

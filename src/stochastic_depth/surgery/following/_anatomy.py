@@ -107,6 +107,7 @@ class Anatomy:
         one_of("granularity", granularity, get_args(Granularity))
         one_of("transitions", transitions, get_args(Transitions))
         told = samples or example is not None
+        # A copy, if there are lazy layers: theirs are to come from the user's first batch.
         model = with_shapes(model, example)
         found = survey(model, example, run=told and not _is_ours(model))
         _verify(model, found)
@@ -247,9 +248,11 @@ def _masked(unit: Unit, branches: tuple[Branch, ...], single: bool) -> str:
 def _cost(unit: Unit, branches: tuple[Branch, ...], flops: Callable[[list[str]], float]) -> float:
     inside = f"{unit.path}." if unit.path else ""
     if len(branches) < len(unit.branches) or unit.form == "own" or unit.hollow:
+        # Its own forward still runs: only the children on its branches are saved.
         paths = [f"{inside}{path}" for branch in branches for path in branch.modules]
         return flops(paths) / unit.uses
     kept = unit.shortcut.modules if unit.shortcut is not None else ()
+    # A dropped block still computes its shortcut.
     return (flops([unit.path]) - flops([f"{inside}{path}" for path in kept])) / unit.uses
 
 

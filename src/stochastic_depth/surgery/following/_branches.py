@@ -44,11 +44,13 @@ class BranchReader:
         modules = self._modules(block, join)
         site_names = tuple(relative(path, block.path) for path in sites)
         sized = [(self._size(block, path), path) for path in modules]
+        # The largest child names the branch: the attention or the MLP, not the norm before it.
         label = max(sized)[1] if sized else "branch"
         found = exits(self.recording, block, join)
         branch = Branch(label, join.kind, found, tuple(modules), site_names)
         branch.roles = self._roles(index, block, join, branch)
         stubs = [role.stub is not None for role in branch.roles.values()]
+        # All or none: a child that has to run would compute with the stand-ins of the others.
         branch.spared = bool(found) and bool(stubs) and all(stubs)
         return branch
 
@@ -59,6 +61,7 @@ class BranchReader:
         for number in range(call.begin, call.end):
             operation = self.recording.operations[number]
             pair = [values[a.value] for a in operation.args[:2] if isinstance(a, Ref)]
+            # The very sums that `_trial.is_sum` counts, here from the recording.
             if operation.function not in ADDITIONS or len(pair) != 2:
                 continue
             if not all(v.floating for v in pair) or pair[0].shape != pair[1].shape:
@@ -73,9 +76,11 @@ class BranchReader:
         parts: dict[int, Part] = {}
         for path in branch.modules:
             module = self.modules[f"{block.path}.{path}" if block.path else path]
+            # A recording knows a shared child by its first path only.
             calls = self.recording.calls_of(self.paths[id(module)])
             inside = [call for call in calls if block.number in call.stack]
             for nth, call in enumerate(inside):
+                # Another call of the same child may lie on another branch, or on none.
                 if not join.between & set(call.outputs):
                     continue
                 leaf = next((e.leaf for e in branch.exits if (e.path, e.nth) == (path, nth)), None)
@@ -96,6 +101,7 @@ class BranchReader:
     def _stub(self, part: Part) -> Stub | None:
         """Return what stands for a child; a copy, where the block would change it in place."""
         stub = stand_in(part.pair) if part.pair else None
+        # What stands in may be the child's input, which is not the block's to change.
         changed = bool(set(part.call.outputs) & self.recording.overwritten)
         return replace(stub, fresh=True) if stub is not None and changed else stub
 
@@ -108,6 +114,7 @@ class BranchReader:
         leaves = pytree.tree_leaves((call.args, call.kwargs))
         written = self.recording.written(call)
         return tuple(
+            # A shield is a new tensor: what a child writes in place would be lost in it.
             isinstance(leaf, Ref) and leaf.value not in join.between and leaf.value not in written
             for leaf in leaves
         )

@@ -118,6 +118,7 @@ def with_one_more(inputs: Inputs) -> Iterator[Inputs]:
         return
     size = leaves[tensors[0]].shape[0]
     alike = [i for i in tensors if leaves[i].shape[0] == size]
+    # Another input of that size may not be a batch: then the model fails, and the next is tried.
     for chosen in (alike, tensors[:1]):
         grown = [_one_more(leaf) if i in chosen else leaf for i, leaf in enumerate(leaves)]
         args, kwargs = pytree.tree_unflatten(grown, form)
@@ -125,6 +126,7 @@ def with_one_more(inputs: Inputs) -> Iterator[Inputs]:
 
 
 def _one_more(x: Tensor) -> Tensor:
+    # Not a copy of the first: equal samples would hide that they depend on each other.
     return torch.cat([x, x[:1] if not x.is_floating_point() else x[:1] * 0.9 + 0.05])
 
 
@@ -153,6 +155,7 @@ def _own_guess(model: nn.Module) -> Iterator[Inputs]:
 
 def _sound(config: Any, name: str, like: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Yield a wave, or a spectrogram of the length that Whisper insists on, and what was said."""
+    # Whisper halves its frames once, and has a position for each that is left.
     frames = 2 * getattr(config, "max_source_positions", SMALL)
     shape = (ROWS, getattr(config, "num_mel_bins", 80), frames)
     yield name, _noise(like, (ROWS, WAVE) if name == "input_values" else shape)

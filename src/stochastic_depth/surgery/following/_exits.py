@@ -74,11 +74,14 @@ class _Walk:
     def used_elsewhere(self) -> bool:
         """Return whether anything but the addition would see the gate, such as a loss."""
         others = set(self.block.outputs) | self.recording.kept
+        # To the end of the model: what a block keeps may be read long after it.
         for number in range(self.block.begin, len(self.recording.operations)):
             operation = self.recording.operations[number]
+            # `detach` only renames a value; who uses it then is met later.
             if number in self.operations or set(operation.outputs) <= set(operation.inputs):
                 continue
             stack = self.recording.calls[operation.call].stack
+            # Within the child that made it, a value is used before the gate is put on it.
             others.update(i for i in operation.inputs if self.makers.get(i) not in stack)
         return bool(self.values & others)
 
@@ -90,6 +93,7 @@ class _Walk:
         value = self.recording.values[number]
         child = self.recording.child(value.call, self.block, self.join.operation)
         if child is not None:
+            # Only what a child returns can be scaled, not what it holds inside.
             if number in child.outputs:
                 return [self._exit(child, number)]
             raise _None
@@ -117,13 +121,15 @@ class _Walk:
             return [found for operand in operation.inputs for found in self.back(operand)]
         if function in PRODUCTS:
             return self._factor(operation)
+        # A quotient is proportional to its numerator alone.
         if function in QUOTIENTS:
             return self.back(operation.inputs[0])
         raise _None
 
     def _factor(self, operation: Operation) -> list[Exit]:
-        """Return the exits of one factor; the other may be anything but zero-safe."""
+        """Return the exits of one factor, to which the product is proportional."""
         inside = [number for number in operation.inputs if number in self.join.between]
+        # One factor only, or the gate would count twice: the one with layers, not a mask beside it.
         learned = [number for number in inside if self._learned(number)]
         for number in sorted(learned or inside, reverse=True):
             try:

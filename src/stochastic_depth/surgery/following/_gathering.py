@@ -58,6 +58,7 @@ def entering(
         found[number] = enters
         touched = any(enters) or bool(gathered & set(part.call.inputs))
         if part.leaf is not None:
+            # Where the branch leaves, its rows are put back among all the others.
             gathered -= set(part.call.outputs)
         elif touched and not set(part.call.outputs) <= set(part.call.inputs):
             gathered |= set(part.call.outputs)
@@ -66,6 +67,7 @@ def entering(
 
 def _entering(recording: Recording, part: Part, gathered: set[int]) -> tuple[bool, ...] | None:
     leaves = pytree.tree_leaves((part.call.args, part.call.kwargs))
+    # At one batch size nobody can tell which dimension the samples are.
     if not part.pair:
         return None
     sizes = [pytree.tree_leaves((seen.args, seen.kwargs)) for seen in part.pair]
@@ -89,6 +91,7 @@ def _between(
             continue
         if not gathered & set(operation.inputs):
             continue
+        # Rows of some samples and rows of all do not add up.
         if any(_all_rows(recording, value, gathered) for value in operation.inputs):
             return False
         gathered |= set(operation.outputs)

@@ -60,16 +60,18 @@ def find_joins(recording: Recording) -> list[Join]:
     found: list[Join] = []
     sums: dict[int, dict[int, Join]] = {}
     for number, operation in enumerate(recording.operations):
+        # By call: only sums of one forward can be steps of one stream, as in x + a(x) + b(x).
         near = sums.setdefault(operation.call, {})
         if (join := _join(recording, number, near)) is not None:
             near[join.total] = join
             found.append(join)
+    # Only all of them together tell: a stream moves on from block to block, a context stays.
     contexts = _contexts(recording, found)
     return [join for join in found if join.shortcut not in contexts]
 
 
 def _contexts(recording: Recording, joins: list[Join]) -> set[int]:
-    """Return what one call after the other is given and adds to: a context, and no stream.
+    """Return what several calls in turn are given and add to: contexts, and no streams.
 
     A stream moves on: the second block adds to what the first returned.
     """
@@ -86,6 +88,7 @@ def _contexts(recording: Recording, joins: list[Join]) -> set[int]:
 
 def _follows(recording: Recording, join: Join, earlier: Join) -> bool:
     """Return whether an addition in another call is computed from an earlier one."""
+    # A block with parallel branches adds to its input twice, too: only another block counts.
     apart = join.owner.number not in earlier.owner.stack
     apart = apart and earlier.owner.number not in join.owner.stack
     return apart and _contains(recording.values[join.branch].ancestors, earlier.total)
@@ -103,6 +106,7 @@ def _join(recording: Recording, number: int, sums: dict[int, Join]) -> Join | No
     between = _between(recording, origin, branch)
     if not _learned(recording, between):
         return None
+    # If no single call sees the branch from end to end, its owner is the call around all of it.
     owner, inside = _inside(recording, operation, origin, shortcut, branch, between) or (
         _owner(recording, {*between, *_between(recording, origin, shortcut)}, operation),
         frozenset(between),
@@ -123,6 +127,7 @@ def _sides(
         if _contains(values[branch].ancestors, origin)
     ]
     if found:
+        # The latest origin: in x1 = x + a(x), x1 + b(x1) the second branch starts at x1, not at x.
         latest, shortcut, branch, kind = max(found)
         return shortcut, branch, latest, kind
     origin = _latest(recording, values[first].ancestors & values[second].ancestors)
@@ -133,6 +138,7 @@ def _sides(
         *_, (start, _) = _stream(recording, side, sums)
         if not _contains(values[start].ancestors, origin):  # a stream that comes from elsewhere
             return first, second, None, "identity"
+    # Without parameters (a pooling, a crop) a block can be dropped like one with an identity.
     learned = _learned(recording, _between(recording, origin, shortcut))
     return shortcut, branch, origin, "projection" if learned else "resize"
 
@@ -175,12 +181,14 @@ def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | N
     """Return the two values that an operation adds entry by entry, or None."""
     if operation.function in PRODUCTS:
         base, *factors = (argument for argument in operation.args if isinstance(argument, Ref))
+        # addcmul(x, scale, branch): a factor that does not depend on the input is no branch.
         live = [f.value for f in factors if recording.values[f.value].live]
         operands: tuple[int, ...] = (base.value, max(live)) if live else ()
     elif operation.function in ADDITIONS:
         operands = tuple(refs(operation.args))
     else:
         return None
+    # x + x doubles a tensor: neither side is a branch.
     if len(operands) != 2 or operands[0] == operands[1]:
         return None
     values = [recording.values[operand] for operand in operands]
@@ -189,6 +197,7 @@ def _operands(recording: Recording, operation: Operation) -> tuple[int, int] | N
     shape = recording.values[operation.outputs[0]].shape
     if not shape:  # terms of a loss
         return None
+    # What is broadcast to the stream is a bias or a mean; only a factor of the branch may be.
     same = values[0].shape == shape and (values[1].shape == shape or operation.function in PRODUCTS)
     return (operands[0], operands[1]) if same else None
 
@@ -209,6 +218,7 @@ def _latest(recording: Recording, common: int) -> int | None:
     """Return the last tensor of real numbers in a set of values."""
     while common:
         number = common.bit_length() - 1
+        # Token numbers and positions that both sides read are no stream.
         if recording.values[number].floating:
             return number
         common ^= 1 << number
@@ -218,6 +228,7 @@ def _latest(recording: Recording, common: int) -> int | None:
 def _between(recording: Recording, origin: int, end: int) -> set[int]:
     """Return the values on the way from `origin` to `end`, `end` included."""
     values = recording.values
+    # Values are numbered as they are made: nothing before the origin lies on the way.
     later = values[end].ancestors >> (origin + 1) << (origin + 1)
     return {number for number in members(later) if _contains(values[number].ancestors, origin)}
 
@@ -229,6 +240,7 @@ def _learned(recording: Recording, numbers: set[int]) -> bool:
 def uses_parameters(recording: Recording, number: int) -> bool:
     """Return whether parameters took part in making a value, out of sight or not."""
     value = recording.values[number]
+    # A kernel of its own, which shows no operation, may have used any parameter.
     return value.operation is None or bool(recording.operations[value.operation].parameters)
 
 
@@ -252,6 +264,7 @@ def _inside(
     outside (a context, a table of positions): that is not on its branch.
     """
     for call in map(recording.calls.__getitem__, reversed(recording.calls[operation.call].stack)):
+        # The call may have been given a view of the origin, and its branches begin there.
         reached = {origin, *(i for i in call.inputs if origin in _shown(recording, i))}
         for other in recording.operations[call.begin :]:
             if other is operation:

@@ -24,6 +24,7 @@ def kept_for_others(trial: Trial, arguments: Arguments) -> str:
         try:
             given = arguments.call(copied(arguments.leaves))
             contents = _contents(given)
+            # Looked at inside: afterwards the attributes are what they were before.
             holding = trial.trying(lambda: _held_after(trial, given))
             changed = _contents(given) != contents
         except Exception as error:  # whatever foreign code may raise is a reason, not a crash
@@ -60,6 +61,7 @@ def _held(block: nn.Module) -> dict[str, set[int]]:
             tensors = {
                 id(leaf)
                 for leaf in pytree.tree_leaves(value if not isinstance(value, nn.Module) else ())
+                # Without a gradient it enters no loss.
                 if isinstance(leaf, Tensor) and leaf.requires_grad
             }
             if tensors:
@@ -70,6 +72,7 @@ def _held(block: nn.Module) -> dict[str, set[int]]:
 def _marks(value: Any, depth: int = 4) -> Any:
     """Return what tells whether an object was changed: whatever it holds, by identity."""
     if isinstance(value, Tensor):
+        # The version counts changes in place, which leave the identity as it is.
         return id(value), value._version
     if depth == 0 or isinstance(value, str | int | float | type(None)):
         return id(value)

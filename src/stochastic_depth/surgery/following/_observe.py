@@ -85,6 +85,7 @@ def observe(model: nn.Module, example: Any | None) -> Observation:
             calls: dict[str, list[Seen]] = {}
             recording = _recorded(model, inputs, calls)
         except Exception as error:
+            # The user's example is no guess: its own error says more than a list of trials.
             if example is not None:
                 raise
             tried.append(f"{inputs}: {_brief(error)}")
@@ -144,6 +145,7 @@ def _watched(model: nn.Module, calls: dict[str, list[Seen]]) -> Iterator[None]:
 
     def after(path: str) -> Any:
         def note(module: nn.Module, args: Any, output: Any) -> None:
+            # A module may be called within itself: the innermost open call returns first.
             waiting = [seen for seen in calls[path] if seen.output is None]
             waiting[-1].output = output
 

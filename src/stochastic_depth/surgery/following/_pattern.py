@@ -42,6 +42,7 @@ class Arguments:
         cls, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> "Arguments":
         """Flatten `forward(*args, **kwargs)` of a module class."""
+        # By name: whether an argument comes by position or by keyword makes no other pattern.
         names = positional(kind.forward, len(args))
         leaves, form = pytree.tree_flatten(dict(zip(names, args, strict=True)) | kwargs)
         return cls(leaves, form, names, (args, kwargs))
@@ -76,6 +77,7 @@ class Arguments:
 
     def call(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return arguments of the same form from other leaves; the given ones for its own."""
+        # The caller's own containers: a block may fill a dictionary that it was given.
         if leaves is self.leaves and self.given is not None:
             return self.given
         bound = pytree.tree_unflatten(leaves, self.form)
@@ -136,6 +138,7 @@ def _kind(leaf: Any) -> Any:
         return Tensor
     if isinstance(leaf, PLAIN):
         return leaf
+    # Not its value: a position that grows with each call would be learned anew for ever.
     return float if isinstance(leaf, NUMBERS) else type(leaf)
 
 

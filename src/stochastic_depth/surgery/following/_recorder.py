@@ -25,6 +25,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.recording = Recording()
         self._open: list[int] = []
+        # Held to the end: freed memory would come back under another tensor with the same key.
         self._alive: list[Tensor] = []
         self._numbers: dict[Key, int] = {}
         self._aliases: dict[int, set[Key]] = {}
@@ -33,6 +34,7 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        # Before it runs: an in-place operation reads the old value and makes a new one.
         recorded = self._recorded((args, kwargs))
         output = func(*args, **kwargs)
         self._note(func, recorded, (args, kwargs), output)
@@ -44,6 +46,7 @@ class Recorder(TorchDispatchMode):
         written = _written(func, given) if func._schema.is_mutable else []
         keys = {_key(tensor) for tensor in written}
         made = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+        # An in-place operation returns what it has written: one value, not two.
         made = [tensor for tensor in made if _key(tensor) not in keys]
         number = len(record.operations)
         outputs = (
@@ -52,6 +55,7 @@ class Recorder(TorchDispatchMode):
         )
         for tensor in written:
             self._overwrite(tensor, number, inputs)
+        # Parameters behind a live input belong to the operation that made that input.
         dead = [record.values[i] for i in inputs if not record.values[i].live]
         record.operations.append(
             Operation(
@@ -79,6 +83,7 @@ class Recorder(TorchDispatchMode):
         sources = [values[i] for i in inputs]
         live = any(source.live for source in sources)
         number = len(values)
+        # A set as the bits of one number: thousands of unions, each a single `|`.
         ancestors = 1 << number if live else 0
         for source in sources:
             ancestors |= source.ancestors
@@ -112,6 +117,7 @@ class Recorder(TorchDispatchMode):
             call = self._open[-1] if self._open else 0
             values.append(Value(operation, call, old.shape, old.floating, live, ancestors))
             self._numbers[key] = new
+        # By ATen's convention what is written comes first.
         self.recording.overwritten.update(inputs[:1])
 
     def _number(self, tensor: Tensor) -> int:
@@ -120,6 +126,7 @@ class Recorder(TorchDispatchMode):
         if key in self._numbers:
             return self._numbers[key]
         number, name = len(self.recording.values), self._named.get(key)
+        # Only what the model itself is given is its input; tensors made inside are constants.
         live = name is None and not self._open
         values = self.recording.values
         values.append(
@@ -142,6 +149,7 @@ class Recorder(TorchDispatchMode):
         """Note that a module is called."""
         record = self.recording
         number = len(record.calls)
+        # Before the call counts as open: see `live` in `_number`.
         given = self._recorded((args, kwargs))
         stack = (*self._open, number)
         call = Call(number, stack, path, given[0], given[1], begin=len(record.operations))
@@ -160,6 +168,7 @@ class Recorder(TorchDispatchMode):
         """Note which values a module holds as plain attributes after a call."""
         plain = [value for name, value in vars(module).items() if name not in _OWN]
         for leaf in pytree.tree_leaves(plain):
+            # A loss may read it later, and would see a gate that was put on it.
             if isinstance(leaf, Tensor) and _key(leaf) in self._numbers:
                 self.recording.kept.add(self._numbers[_key(leaf)])
 
@@ -167,6 +176,7 @@ class Recorder(TorchDispatchMode):
         """Record an output; what a module made out of sight depends on what it was given."""
         live = [i for i in call.inputs if self.recording.values[i].live]
         for tensor in pytree.tree_leaves(output):
+            # A Triton kernel, say, fills an empty tensor, and no operation shows from what.
             made = isinstance(tensor, Tensor) and live and tensor.requires_grad
             if made and not self.recording.values[self._number(tensor)].live:
                 self._made(tensor, None, live)
@@ -213,6 +223,7 @@ def _listening(recorder: Recorder, path: str, module: nn.Module) -> Iterator[Non
             isinstance(module, nn.modules.lazy.LazyModuleMixin)
             and module.has_uninitialized_params()
         ):
+            # It would take its shapes from the example, for good.
             raise _Stop(path)
         recorder.begin(path, args, kwargs)
 
@@ -238,6 +249,7 @@ def _written(func: Any, given: Any) -> list[Tensor]:
     args, kwargs = given
     found = []
     for position, argument in enumerate(func._schema.arguments):
+        # The schema knows; a trailing underscore does not tell of `out=` and fused kernels.
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[position] if position < len(args) else kwargs.get(argument.name)
             found += [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
@@ -254,6 +266,7 @@ def _key(tensor: Tensor) -> Key:
     Autograd hands out other objects for the same memory, so objects cannot be compared.
     """
     if tensor.layout is not torch.strided or tensor.is_nested:
+        # Without a single storage of its own; it is kept alive, so that its id stays its own.
         return (id(tensor),)
     memory = tensor.untyped_storage()._cdata
     return memory, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype

@@ -135,7 +135,7 @@ class Recording:
         return next((n for n in names if n.startswith(inside)), child.path).removeprefix(inside)
 
     def source(self, number: int, passing: Collection[Any]) -> int:
-        """Return the call in which a value was made, but for operations that pass it on."""
+        """Return the call in which a value was made, before operations that only pass it on."""
         value = self.values[number]
         while value.operation is not None and self.operations[value.operation].function in passing:
             value = self.values[self.operations[value.operation].inputs[0]]
@@ -146,7 +146,7 @@ class Recording:
         return call.number in self.calls[number].stack
 
     def child(self, number: int, block: Call, operation: int) -> Call | None:
-        """Return the outermost call around another in a block, beside an operation of it."""
+        """Return the outermost child of a block that holds a call, but not an operation."""
         for inner in self.calls[number].stack[len(block.stack) :]:
             child = self.calls[inner]
             if not child.begin <= operation < child.end:
@@ -156,4 +156,5 @@ class Recording:
     def written(self, call: Call) -> set[int]:
         """Return the values that a call changes in place."""
         operations = self.operations[call.begin : call.end]
+        # By ATen's convention what is written comes first.
         return {number for op in operations if op.writes for number in op.inputs[:1]}

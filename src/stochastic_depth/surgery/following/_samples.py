@@ -28,7 +28,7 @@ def batched_leaves(sizes: Sequence[Arguments]) -> tuple[bool, ...]:
 
 
 def guessed_rows(arguments: Arguments, x: Tensor | None) -> tuple[bool, ...]:
-    """Guess the same from sizes; the guess is checked by running samples apart."""
+    """Guess from sizes which leaves have a row per sample; `row_fault` checks the guess."""
     size = len(x) if isinstance(x, Tensor) and x.ndim else 0
     return tuple(
         isinstance(leaf, Tensor) and leaf.ndim > 0 and len(leaf) == size and size > 0
@@ -38,6 +38,7 @@ def guessed_rows(arguments: Arguments, x: Tensor | None) -> tuple[bool, ...]:
 
 def row_fault(trial: Trial, sizes: Sequence[Arguments], known: Known) -> str:
     """Return why samples cannot be run apart, or an empty string."""
+    # On the example two sizes tell; in a call of the user there is one, and it is simply tried.
     if trial.weights is not None:
         if len(sizes) < 2:
             return ONE_SIZE
@@ -49,6 +50,7 @@ def row_fault(trial: Trial, sizes: Sequence[Arguments], known: Known) -> str:
         return f"{NOT_FIRST} of its input"
     size = len(rows[0])
     if size < 2:
+        # A single sample is never gathered out of a batch.
         return "" if trial.weights is None else ONE_SIZE
     if rows[0].device.type == "meta":
         return ""
@@ -58,6 +60,7 @@ def row_fault(trial: Trial, sizes: Sequence[Arguments], known: Known) -> str:
         for leaf, batched in zip(arguments.leaves, known.batched, strict=True)
     ]
     try:
+        # In evaluation mode: alone, a sample would draw another dropout than in its batch.
         with torch.no_grad(), in_mode(trial.block, False):
             whole = trial.run(arguments, copied(arguments.leaves))
             apart = trial.run(arguments, copied(some))
@@ -115,6 +118,8 @@ def not_first(sizes: Sequence[Arguments]) -> str:
             grown = [d for d, (m, n) in enumerate(zip(a.shape, b.shape, strict=False)) if m != n]
             if grown != [0]:
                 return f"{NOT_FIRST} of its input: they are dimension {grown[0] if grown else '?'}"
+            # Windows and patches are several rows per sample: row numbers are no sample numbers
+            # there.
             if len(b) - len(a) != 1:
                 return f"{NOT_FIRST} of its input: it has {len(b) - len(a)} rows for each"
     return ""

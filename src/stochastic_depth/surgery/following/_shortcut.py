@@ -44,14 +44,14 @@ class NotDerivable(Exception):
 
 @dataclass(frozen=True)
 class Slot:
-    """Stands for a tensor that an earlier step of a shortcut has made; 0.. are the inputs."""
+    """Stands for an input of a shortcut (these come first), or for what one of its steps made."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class Made:
-    """Stands for what only the branches of a block make, or Python does: not known without them."""
+    """Stands for a part of the output that only the branches, or Python code, can make."""
 
     reason: str
 
@@ -129,6 +129,7 @@ class Shortcut:
             block: the block.
             leaves: of its arguments; slots are their positions.
         """
+        # The usual case, S(x) = x, is met at every dropped block: it must cost nothing.
         if not self.steps and isinstance(self.output, Slot):
             return leaves[self.output.number]
         slots = list(leaves)
@@ -151,6 +152,7 @@ def _filled(tree: Any, block: nn.Module, slots: list[Any]) -> Any:
             return slots[leaf.number]
         if isinstance(leaf, Named):
             owner, _, name = leaf.path.rpartition(".")
+            # Looked up at each call: a copy of the model has parameters of its own.
             return getattr(block.get_submodule(owner), name)
         return leaf
 
@@ -180,7 +182,9 @@ class _Deriver:
         self.recording, self.call, self.trusting = recording, call, trusting
         self.joins = {join.total: join for join in joins}
         self.inside = frozenset().union(*(join.between for join in joins))
+        # A child around an addition cannot be called as a whole: that would run its branch.
         self.holders = {number for join in joins for number in recording.calls[join.call].stack}
+        # Arguments come first among the slots: a call's leaves are used as they are.
         leaves = pytree.tree_leaves((call.args, call.kwargs))
         self.slots = {leaf.value: i for i, leaf in enumerate(leaves) if isinstance(leaf, Ref)}
         self.count = len(leaves)
@@ -195,12 +199,15 @@ class _Deriver:
             raise NotDerivable(made[0] if made else "it returns no tensor")
         stream = next(iter(self.joins.values())).shortcut if self.joins else None
         start = self.slots.get(stream, slots[0]) if stream is not None else slots[0]
+        # A stream that a step makes goes back to no single input.
         start = start if start < self.count else 0
         return Shortcut(tuple(self.steps), tree, start, self.positive)
 
     def _leaf(self, leaf: Any) -> Any:
         if isinstance(leaf, Ref):
+            # A part of the output may come from a branch: then the block runs, and keeps it.
             return self._made(leaf.value) or self._value(leaf.value)
+        # A number may be a size of this example.
         if leaf is None or isinstance(leaf, bool | str):
             return leaf
         return Made(f"it returns {_a(leaf)} that may be another in another call")
@@ -210,6 +217,7 @@ class _Deriver:
         return Made(PRODUCT) if branch else None
 
     def _value(self, number: int) -> Slot | Named:
+        # Each value is made once: a norm called twice would move its statistics twice.
         if number in self.slots:
             return Slot(self.slots[number])
         if number in self.joins:
@@ -229,6 +237,7 @@ class _Deriver:
         join = self.joins[number]
         operation = self.recording.operations[join.operation]
         operands = [arg for arg in operation.args if isinstance(arg, Ref)]
+        # S is the operand itself: with a minus or a factor on it, it would not be.
         if "sub" in operation.function.__name__ and operands[-1].value == join.shortcut:
             raise NotDerivable("its shortcut is subtracted from its branch")
         if operation.kwargs.get("alpha", 1) != 1 and operands[-1].value == join.shortcut:
@@ -242,6 +251,7 @@ class _Deriver:
         value = self.recording.values[number]
         (name,) = value.parameters or ("",)
         inside = f"{self.call.path}." if self.call.path else ""
+        # S runs with the block alone at hand: parameters of other modules are out of its reach.
         if not name or not name.startswith(inside):
             raise NotDerivable("it returns something that it was not given")
         return Named(name.removeprefix(inside))
@@ -258,6 +268,7 @@ class _Deriver:
         if number not in outputs:
             raise NotDerivable("what it returns cannot be followed")
         first, last = child.begin, child.end
+        # So that a ResNet's dropped block is x itself, and its survivors can be gathered.
         if self._only_repeats_relu(self.recording.operations[first:last]):
             return self._value(self.recording.operations[first].inputs[0])  # type: ignore[return-value]
         args, kwargs = pytree.tree_map(self._argument, (child.args, child.kwargs))
@@ -268,6 +279,7 @@ class _Deriver:
     def _operation(self, operation: Operation, number: int) -> Slot:
         if self._repeats_relu(operation):
             return self._value(operation.inputs[0])  # type: ignore[return-value]
+        # Replayed on another batch or image, the operation would have the sizes of the example.
         if operation.function.overloadpacket.__name__ in RESHAPES:
             raise NotDerivable("it changes the shape of its stream, which only its forward can")
         args, kwargs = pytree.tree_map(self._argument, (operation.args, operation.kwargs))
@@ -282,6 +294,7 @@ class _Deriver:
         repeats = (
             self.trusting and operation.function in RELU and self._not_negative(operation.inputs[0])
         )
+        # Noted, since gates elsewhere may make the stream negative after all: see `_keep_relus`.
         self.positive |= repeats
         return repeats
 
@@ -290,6 +303,7 @@ class _Deriver:
 
         Known by where it comes from, not by the values it happened to have.
         """
+        # Without its branch a sum is its shortcut.
         while number in self.joins:
             number = self.joins[number].shortcut
         value = self.recording.values[number]

@@ -69,6 +69,8 @@ def _rule(a: Any, b: Any, x: Tensor, y: Tensor) -> Any:
         source = [d for d in range(x.ndim) if (x.shape[d], y.shape[d]) == (m, n)]
         if m != n and not source:
             return "unknown"
+        # A size that did not grow is not taken from the input, even if one there is equal by
+        # chance.
         sizes.append(source[0] if m != n else m)
         copies.append(m != n)
     # What does not grow with the batch may depend on the other sizes of the input.

@@ -26,6 +26,7 @@ def survey(model: nn.Module, example: Any | None = None, *, run: bool = False) -
     """
     own = _own_units(model)
     has_sites = any(sites(module) for module in model.modules())
+    # The project's own blocks say what their branches are: nothing has to run.
     if own and not (run or has_sites):
         return Survey(tuple(own.values()), ())
     observation = observe(model, example)
@@ -59,6 +60,7 @@ class _Survey:
         self.others: list[Other] = []
         self.joins: list[Join] = []
         self.members: dict[Join, Exit | None] = {}
+        # By every path: blocks that share a child each know it by a path of their own.
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.branches = BranchReader(self.modules, observation)
         self.kinds = {path: type(module).__name__ for path, module in self.modules.items()}
@@ -72,6 +74,7 @@ class _Survey:
         """Return the survey."""
         joins = [join for join in find_joins(self.recording) if not self._inside_own(join)]
         self.joins = joins
+        # Where a library has put drop sites, its authors have said which additions may drop.
         marked = [join for join in joins if self._marked(join)]
         if marked or self.own:
             self._leave_out([j for j in joins if j not in marked], marked)
@@ -79,6 +82,8 @@ class _Survey:
         else:
             joins = self._without_inner(self._with_shortcut(joins))
         units = [*self._called(self.own.values()), *self._units(joins)]
+        # Not while blocks are built: whether a ReLU repeats another depends on the blocks before
+        # it.
         self._keep_relus(units)
         self._name_sites(units)
         self._note_stop()
@@ -87,6 +92,7 @@ class _Survey:
 
     def _order(self, unit: Unit) -> int:
         calls = self.recording.calls_of(unit.path)
+        # By first call: modules are often registered in another order than they run.
         return calls[0].number if calls else len(self.recording.calls)
 
     def _called(self, own: Any) -> Iterator[Unit]:
@@ -109,9 +115,12 @@ class _Survey:
 
     def _empty_site(self, join: Join) -> bool:
         module = self.modules[join.owner.path]
+        # A site that holds None leaves no trace in a recording: its module vouches for its
+        # additions.
         return any(getattr(module, name, None) is None for name in sites(module))
 
     def _sites_of(self, join: Join) -> tuple[str, ...]:
+        # A site on a branch within this branch belongs to the addition of that one.
         nearer = (
             other.between
             for other in self.joins
@@ -148,6 +157,7 @@ class _Survey:
 
     def _with_shortcut(self, joins: list[Join]) -> list[Join]:
         """Leave out sums of learned maps, unless blocks of that class have a shortcut, too."""
+        # The transition of a ResNet adds learned maps, too, but others of its class do not.
         plain = {self.kinds[j.owner.path] for j in joins if j.kind != "projection"}
         kept = []
         for join in joins:
@@ -186,6 +196,7 @@ class _Survey:
             inner = [path for path in groups if self._is_part(path, outer)]
             if not inner or outer not in groups:
                 continue
+            # A part with a name is a step of the block; one with a number is a block of a stack.
             parts = [path for path in inner if not _has_list(relative(path, outer))]
             if len(parts) == len(inner) and all(self._beside(groups, p, outer) for p in parts):
                 for path in parts:  # such as BertAttention and BertLayer: steps of one block
@@ -235,8 +246,10 @@ class _Survey:
             )
             and not any(self._is_part(whole, other) for other in members.values())
         }
+        # A frequent class that loops over unlike modules is a block, and they are its steps.
         owners = [p for p in groups if self.kinds[p] == self.kinds[path]]
         one = len(owners) == 1 or len({self.kinds[whole] for whole in free.values()}) == 1
+        # One member alone may be any child with a number for a name, as in a Sequential.
         return list(free) if len(free) > 1 and one else []
 
     def _member(self, join: Join) -> Exit | None:
@@ -269,6 +282,7 @@ class _Survey:
                     whole, self.kinds[whole], "branch", (branch,), call=calls[0], joins=(join,),
                     uses=self._uses(calls),
                 )  # fmt: skip
+                # Zeros can stand for what its parent adds, but not for anything else.
                 if len(calls[0].outputs) != 1:
                     found[whole].masked = "it returns more than what is added"
         yield from found.values()
@@ -285,6 +299,7 @@ class _Survey:
         unit.uses = self._uses(calls)
         unit.writes = bool(self.recording.written(call) & set(call.inputs))
         unit.overwritten = any(number in self.recording.overwritten for number in call.outputs)
+        # Gates extend the class, and Python would find the forward on the instance first.
         if "forward" in vars(self.modules[path]):
             unit.obstacle = "its forward was replaced on the instance"
             return unit
@@ -300,6 +315,7 @@ class _Survey:
 
         S + d (B - S) may be negative where S and B are not.
         """
+        # A gate at the exit of a single branch comes before the last ReLU, which mends the sign.
         at_exits = {
             unit.path: len(unit.branches) == 1 and bool(unit.exits)
             for unit in units
@@ -325,6 +341,7 @@ class _Survey:
             ancestors = 0
             for number in call.inputs:
                 ancestors |= self.recording.values[number].ancestors
+            # Calls that do not follow from one another (towers, two views of a batch) share a gate.
             if any(ancestors >> number & 1 for number in last.outputs):
                 count, last = count + 1, call
         return count

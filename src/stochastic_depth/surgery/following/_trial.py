@@ -47,9 +47,11 @@ class Trial:
     def trying(self, run: Callable[[], Any]) -> Any:
         """Return what `run` returns while the block has the weights of the trial."""
         with untouched(self.block):
+            # Dropout must be the same in the two runs that are compared.
             _seed()
             if self.weights is None:
                 return run()
+            # Clones: what a forward writes into a buffer must not reach the next trial.
             named = {f"block.{name}": weight.clone() for name, weight in self.weights.items()}
             return functional_call(_Reparametrised(self.block), named, (_Holder(run),))
 
@@ -97,6 +99,7 @@ def every_exit(unit: Unit) -> bool:
 
 
 def _zeroing(leaves: dict[int, int]) -> Callable[..., Any]:
+    # A child may be called several times, and be an exit in one of them only.
     calls = iter(range(1_000_000))
 
     def zero(module: nn.Module, args: Any, output: Any) -> Any:
@@ -107,7 +110,7 @@ def _zeroing(leaves: dict[int, int]) -> Callable[..., Any]:
 
 
 class _Cut(TorchDispatchMode):
-    """Leaves the branches out where they are added, counting additions."""
+    """Leaves branches out at their additions, which it finds by counting."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
@@ -122,6 +125,7 @@ class _Cut(TorchDispatchMode):
                 zeroed[branch] = torch.zeros_like(args[branch])
                 if args[branch].requires_grad:  # this is below autograd, whose graph stays
                     args[branch].register_hook(torch.zeros_like)
+                # branch.add_(shortcut): the block goes on with the memory of the branch.
                 if branch == 0 and func._schema.is_mutable:
                     return args[0].mul_(0).add_(args[1])
                 args = tuple(zeroed)
@@ -152,8 +156,10 @@ def redrawn(block: nn.Module) -> dict[str, Tensor]:
 
 def _noise(weight: Tensor, noise: torch.Generator) -> Tensor:
     device = "cpu" if weight.device.type == "meta" else weight.device
+    # On the CPU: the draw does not depend on the device.
     draw = torch.randn(weight.shape, generator=noise, device="cpu")
     fan = max(1, weight[0].numel()) if weight.ndim > 1 else 4
+    # A vector is mostly the scale of a norm: near zero it would hide what comes before it.
     return (draw / fan**0.5 + (0.3 if weight.ndim == 1 else 0.0)).to(device, weight.dtype)
 
 
@@ -165,6 +171,7 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def _nothing(gradient: Any) -> bool:
+    # An input that is not used has no gradient, one that is multiplied by zero has zeros.
     return gradient is None or not bool(gradient.any())
 
 
@@ -173,9 +180,11 @@ def _close(a: Any, b: Any) -> bool:
         return type(a) is type(b) and (a is b or a == b)
     if not isinstance(b, Tensor) or a.shape != b.shape or a.dtype != b.dtype:
         return False
+    # Without memory there are no values to compare.
     if a.device.type == "meta":
         return True
     loose = 2e-2 if a.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    # Relative to the largest entry: small entries may be differences of large ones.
     scale = (
         float(a.detach().abs().amax().nan_to_num(1.0))
         if a.numel() and a.is_floating_point()
@@ -196,6 +205,7 @@ def under_frame(trial: Trial, frame: Frame) -> Iterator[None]:
     for path in {path for branch in unit.branches for path, _ in branch.roles}:
         roles = {nth: r for b in unit.branches for (p, nth), r in b.roles.items() if p == path}
         child = block.get_submodule(path)
+        # On the instance, for the time being: the class belongs to other modules, too.
         before.append((child, vars(child).get("forward")))
         child.__dict__["forward"] = _gated(child, roles, frame)
     try:

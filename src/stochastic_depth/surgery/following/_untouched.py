@@ -24,6 +24,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
         same_attributes(model),
         borrowed_buffers(model),
         isolated_rng(model),
+        # Nobody made the calls that these warnings would be about.
         warnings.catch_warnings(action="ignore"),
     ):
         yield
@@ -61,6 +62,7 @@ def same_attributes(model: nn.Module) -> Iterator[None]:
 def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return the attributes of a module, and what the containers among them hold."""
     return {
+        # Exact types only: a subclass, such as a cache, may not take its contents as an argument.
         name: (value, type(value)(value) if type(value) in CONTAINERS else None)
         for name, value in attributes.items()
     }
@@ -72,12 +74,14 @@ def _restore(attributes: dict[str, Any], before: dict[str, Any]) -> None:
     for name, (value, contents) in before.items():
         attributes[name] = value
         if contents is not None and _members(value) != _members(contents):
+            # The same object is refilled, because others may hold it as well.
             value.clear()
             value.extend(contents) if isinstance(value, list) else value.update(contents)
 
 
 def _members(container: Any) -> list[Any]:
     if isinstance(container, dict):
+        # By identity: comparing tensors with == makes tensors.
         return [(key, id(value)) for key, value in container.items()]
     return [id(value) for value in container]
 
@@ -115,7 +119,9 @@ def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
 def isolated_rng(model: nn.Module) -> Iterator[None]:
     """Give the random generators back as they were."""
     devices = {p.device for p in model.parameters() if p.device.type not in ("cpu", "meta")}
+    # `fork_rng` wants a kind even where it forks the CPU's generator alone.
     kind = next(iter(devices)).type if devices else "cuda"
+    # Some models toss their coins with Python's generator.
     state = random.getstate()
     with torch.random.fork_rng([device.index for device in devices], device_type=kind):
         try:
@@ -127,6 +133,7 @@ def isolated_rng(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def without_fast_paths() -> Iterator[None]:
     """Have PyTorch's transformer layers run as they are written, not fused."""
+    # A fused layer is one operation, in which no addition can be seen.
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -45,6 +45,7 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
         unit.rows = not_first(sizes)
         return
     known = Known(list(range(len(sizes[0].leaves))))
+    # Redrawn: with a branch that starts at zero every shortcut would look right.
     trial = Trial(unit, block, kind, redrawn(block))
     known.batched = batched_leaves(sizes)
     known.masked = kept_for_others(trial, sizes[0])
@@ -56,6 +57,7 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
         _check_block(trial, sizes, known)
     known.rows = unit.rows = row_fault(trial, sizes, known)
     for number, branch in enumerate(unit.branches):
+        # The block's own code between the children may insist on all samples.
         if branch.exits and not (unit.rows or apart(trial, number, sizes[-1])):
             roles = branch.roles.items()
             branch.roles = {key: replace(role, enters=None) for key, role in roles}
@@ -66,11 +68,13 @@ def _check_block(trial: Trial, sizes: Sequence[Arguments], known: Known) -> None
     """Check what a block would leave, and note what can be gated."""
     unit = trial.unit
     _check_shortcut(trial, sizes, known)
+    # Stand-ins would make a product of zeros, and a cache would be filled twice.
     again = unit.masked not in ("", PRODUCT) and not known.masked  # its forward runs twice
     if again and unit.spared:
         reason, unit.masked, unit.hollow = unit.masked, "", True
         if _faults(trial, sizes, known):
             unit.masked, unit.hollow = reason, False
+    # With an exit on every branch a gate needs no S; when dropped, such a block runs.
     if unit.shortcut is None and not (every_exit(unit) or unit.hollow):
         unit.obstacle = unit.obstacle or unit.masked
     for branch in unit.branches:
@@ -84,6 +88,7 @@ def _check_shortcut(trial: Trial, sizes: Sequence[Arguments], known: Known) -> N
         return
     fault = _check_exits(trial, sizes, known)
     if not fault:
+        # A derived step has the numbers of the recording, frozen, where the block reads them anew.
         with other_numbers(trial.block):
             other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
             fault = FROZEN if _faults(trial, [other], known) else ""
@@ -109,7 +114,9 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
         return known
     x = arguments.leaves[known.positions[stream]] if known.positions else None
     known.batched = guessed_rows(arguments, x)
+    # This happens within somebody's forward: a trial must not change what was passed.
     still = arguments_with(arguments, copied(arguments.leaves))
+    # A loss that is kept shows by its gradient, whatever mode the caller is in.
     with torch.enable_grad():
         known.masked = kept_for_others(trial, still)
     with torch.no_grad():
@@ -130,6 +137,7 @@ def arguments_with(arguments: Arguments, leaves: list[Any]) -> Arguments:
 def spares(unit: Unit, block: nn.Module) -> Iterator[nn.Parameter]:
     """Yield the parameters of a block that do not take part when it is dropped."""
     if unit.hollow:
+        # Its forward runs, so that only what is on its branches rests.
         yield from parameters_on(unit.branches, block)
         return
     kept: set[int] = set()
@@ -172,10 +180,12 @@ def other_numbers(block: nn.Module) -> Iterator[None]:
 def _numbers(holder: Any, depth: int = 3) -> Iterator[tuple[Any, Any, float]]:
     entries = list(holder.items() if isinstance(holder, dict) else enumerate(holder))
     for name, value in entries:
+        # Integers are sizes and counts: with others a forward would fail.
         if isinstance(value, float):
             yield holder, name, value
         elif isinstance(value, dict | list) and depth:
             yield from _numbers(value, depth - 1)
+        # Numbers may lie in a configuration; modules are visited by `other_numbers` itself.
         elif depth and not isinstance(value, nn.Module | Tensor | type):
             attributes = getattr(value, "__dict__", None)
             if isinstance(attributes, dict):
@@ -278,6 +288,7 @@ def _with_gradient(arguments: Arguments, position: int) -> tuple[list[Any], Tens
 
 def _gradient(output: Any, stream: Tensor) -> Tensor | None:
     tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+    # Not a plain sum: behind a norm its gradient is zero for every shortcut.
     total = sum((y * torch.cos(y.detach())).sum() for y in tensors if y.requires_grad)
     if not isinstance(total, Tensor):
         return None

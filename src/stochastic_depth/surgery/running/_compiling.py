@@ -26,6 +26,7 @@ def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
     whole = options is not None and not outside_graph(model)
     controller.program = None
     if whole:
+        # The forward below the gates: the draw stays outside of the program.
         forward = vars(type(model))[ORIGINAL].forward
         controller.program = torch.compile(_caller(forward), **(options or {}))
     _compile_branches(model, None if whole else options)
@@ -39,8 +40,10 @@ def _compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
         for path in dict.fromkeys(paths):
             child = block.get_submodule(path)
             child._compiled_call_impl = None
+            # A dropout or an activation alone gains nothing from a graph.
             if options is not None and next(child.parameters(), None) is not None:
                 key = _structure(child)
+                # The children of fifty equal blocks share one graph.
                 if key not in compiled:
                     call = _caller(nn.Module._call_impl)
                     compiled[key] = torch.compile(call, **options)
@@ -49,6 +52,7 @@ def _compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
 
 def _structure(child: nn.Module) -> tuple[Any, ...]:
     """Return what modules have in common that run as one graph."""
+    # What a compiler guards on: with another shape or type the graph would be compiled again.
     tensors = [*child.named_parameters(), *child.named_buffers()]
     return (str(child), *((name, t.shape, t.dtype, t.requires_grad) for name, t in tensors))
 
@@ -66,7 +70,7 @@ def _caller(method: Callable[..., Any]) -> Callable[..., Any]:
 def draw_for_graph(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Draw the gates of a pass into tensors; return the keyword arguments, or None if in vain.
+    """Draw gates into tensors; return the keyword arguments, or None if there is no graph.
 
     Warns:
         UserWarning: the model does not fit into one graph, and why.
@@ -82,6 +86,7 @@ def draw_for_graph(
     if reason:
         _say_eager(model, controller, reason)
         return None
+    # Checks, and an exchange between processes, which no graph can hold.
     if model.training and controller.forced is None:
         kwargs = before_draw(model, controller, args, kwargs)
     graph.forced = controller.forced is not None
@@ -96,6 +101,7 @@ def _take_zeros_away(model: nn.Module, controller: Controller) -> None:
     replicas = distributed.is_available() and DistributedDataParallel._get_active_ddp_module()
     if controller.options.dropped_grads == "zero" or replicas or not torch.is_grad_enabled():
         return
+    # Once per model: the hooks stay on the parameters from step to step.
     if controller.spared is None:
         groups = [
             [*spares(unit, model.get_submodule(unit.path))]
@@ -111,8 +117,10 @@ def outside_graph(model: nn.Module) -> str:
     controller: Controller = vars(model)[CONTROLLER]
     for path, block in model.named_modules():
         seat: Seat | None = vars(block).get(SEAT)
+        # An entry holds for good; a reason is looked at anew, since it may have gone.
         if seat is None or isinstance(seat.entry, Entry):
             continue
+        # The gated forward takes any arguments: their names are those of the original.
         forward = inspect.signature(seat.original.forward)
         seat.entry = entry_of(block, seat, tuple(forward.parameters)[1:])
         if isinstance(seat.entry, str):

@@ -122,6 +122,7 @@ class Controller:
                 requirement = f"1 for block {block.index}, {block}, because {block.reason}"
                 raise fail("survival", requirement, f"{float(law.survival[block.index]):g}")
         self._law = law
+        # Numbers, once: every block asks in every evaluation.
         self._evaluation: list[Gate] = law.evaluation.tolist()
 
     @property
@@ -142,9 +143,11 @@ class Controller:
             x: its input.
         """
         running, call = self._running(unit, len(indices), x)
+        # A model may loop longer than on the example: further calls share the last gates.
         mine = indices[min(call, len(indices) - 1)]
         if not training and not (running is not None and running.forced):
             return [self._evaluation[index] for index in mine]
+        # Without a forward of the model, a block that comes round again begins the next pass.
         if running is None or (running.implicit and call >= len(indices)):
             running, call = Pass(self.options.execution, implicit=True), 0
             self._current, mine = running, indices[0]
@@ -152,6 +155,7 @@ class Controller:
             self.memory.forget()
         if running.gates is None:  # the block is in training, the model as a whole is not
             self._draw(running, x)
+        # For a checkpoint, which runs the block again when other gates may have been drawn.
         if training:
             self.memory.note(x, unit, running, call)
         lowered = running.lowered(x)
@@ -164,6 +168,7 @@ class Controller:
             found = self.memory.find(x, unit, self._finished)
             if found is not None:
                 return found
+            # Within a checkpoint over several blocks inputs are new tensors: guess the last pass.
             if self._finished is not None:
                 return self._finished, 0
         running = self.forced or self._current
@@ -175,9 +180,11 @@ class Controller:
         before = self._current
         again = self.memory.find(x, MODEL, self._finished) if in_backward() else None
         running = self.forced or (again[0] if again else None) or Pass(self.options.execution)
+        # A pass that is run again counts its calls anew.
         running.calls, running.products = {}, products
         self._current = running
         self.memory.forget()
+        # Gates per sample wait for the first block, whose input shows the size of the batch.
         if training and running.gates is None and self.options.per == "batch":
             self._draw(running, x)
         if training:
@@ -185,6 +192,7 @@ class Controller:
         try:
             yield running
         finally:
+            # A pass opened within itself goes on; any other ends, even if its forward failed.
             self._finished, self._current = running, before if before is running else None
 
     def draw_for_graph(self, x: Tensor | None) -> None:
@@ -231,6 +239,7 @@ class Controller:
     def say_masked(self, unit: Unit, reason: str) -> None:
         """Say once that a block runs although it is dropped."""
         running = self.forced or self._current
+        # What `plan` has said beforehand needs no warning.
         planned = any(b.path == unit.path and b.masked == reason for b in self.blocks)
         said = f"{unit.kind}: {reason}"
         if planned or running is None or running.forced or said in self.warned:
@@ -243,6 +252,7 @@ class Controller:
         )
 
     def _draw(self, running: Pass, x: Tensor | None) -> None:
+        # Without a rank every process draws from one stream, and gets the same gates.
         rank = _rank() if self.options.independent else None
         generator = stream(self.seed, self.step, rank)
         size = None if x is None or x.ndim == 0 or x.is_nested else x.shape[0]
@@ -253,6 +263,7 @@ class Controller:
             )
         running.gates = draw(self.law, self.options.per, size, generator=generator)
         running.lowered(x)
+        # After all that may raise: a batch that is refused uses up no draw.
         self.step += 1
         self.latest = running
 

@@ -52,6 +52,7 @@ def products(model: nn.Module, controller: Controller, kwargs: dict[str, Any]) -
 
 def look_at_tools(model: nn.Module) -> None:
     """Refuse tools that would freeze one draw."""
+    # In evaluation gates are fixed numbers of the law, which may well be frozen.
     if model.training and (is_tracing() or torch.compiler.is_exporting()):
         raise Unsupported(
             "torch.jit.trace and torch.export would freeze one draw of the gates of "

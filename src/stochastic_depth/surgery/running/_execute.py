@@ -51,6 +51,7 @@ class Execution:
 
     def _known(self) -> Known:
         """Return what is known of calls like this one; find it out at the first of them."""
+        # A call with a cache or a mask may take another path than the example did.
         pattern = self.arguments.pattern
         if pattern not in self.unit.patterns:
             with unheard(self.block):
@@ -65,11 +66,13 @@ class Execution:
 
     def run(self, gates: Sequence[Gate]) -> Any:
         """Return what the block returns under one gate per branch, or one for all."""
+        # Tensors by identity: to compare their values would wait for the device.
         one = all(gate is gates[0] for gate in gates) or all(
             isinstance(gate, float) and gate == gates[0] for gate in gates
         )
         if one and self.unit.form == "branch":
             return self._added(gates[0])
+        # Gates of single branches that are equal by chance still scale branches, not the change.
         if one and (len(self.unit.branches) == 1 or self.seat.whole):
             return self._whole(gates[0])
         return self._with_zero_grads(self._framed(self.leaves, list(gates)), gates)
@@ -93,6 +96,7 @@ class Execution:
     def _native(self, leaves: list[Any]) -> Any:
         """Run the block's own forward."""
         args, kwargs = self.arguments.call(leaves)
+        # Not a call: the hooks of the block are running already, around this.
         return self.seat.forward(self.block, *args, **kwargs)
 
     # A dropped block
@@ -131,6 +135,7 @@ class Execution:
     def _discarded(self, gate: Gate) -> Any:
         """Run the block for what it leaves behind beside its output, which is discarded."""
         if self._at_exits:
+            # Nothing is left out: what its children leave behind is what the block runs for.
             return self._framed(self.leaves, [gate] * len(self.unit.branches), skip=False)
         output = self._native(self.leaves)
         if self.unit.shortcut is None and not self.unit.hollow:
@@ -139,6 +144,7 @@ class Execution:
 
     def _beside(self, leaves: list[Any]) -> Any:
         """Return S(x) where the block itself runs as well, and moves its own statistics."""
+        # A norm that S and B share would otherwise count this batch twice.
         with borrowed_buffers(self.block), ExitStack() as stack:
             if self.unit.hollow:  # its forward runs for S, too
                 stack.enter_context(same_attributes(self.block))
@@ -156,6 +162,7 @@ class Execution:
         return self._merged(left, self._native(self._shielded(gate)), gate)
 
     def _shielded(self, gate: Gate) -> list[Any]:
+        # A shield is a new tensor: the caller would not see what the block writes into it.
         if not isinstance(gate, Tensor) or self.unit.writes or self.arguments.containers:
             return self.leaves
         every = [True] * len(self.leaves)
@@ -164,7 +171,7 @@ class Execution:
 
     @property
     def _at_exits(self) -> bool:
-        """Whether a gate on the branches is what is asked for, and there is a place for it."""
+        """Whether gates belong on the branches, and each branch has an exit to put its gate at."""
         every = all(branch.exits for branch in self.unit.branches)
         return every and (len(self.unit.branches) == 1 or self.options.scale == "branch")
 
@@ -177,11 +184,13 @@ class Execution:
         ]
         if not all(branch.exits for branch in gated):
             raise self._refusal("one of its branches leaves in no child")
+        # Even at a gate of 0 children run if others need what they make.
         may = skip and not self.must_run
         skips = [may and branch.spared for branch in self.unit.branches]
         frame = Frame(self.seat.index, gates, skips, _size(leaves))
         with self.controller.within(frame):
             output = self._native(leaves)
+        # A fused kernel reads the weights of the children and calls none: no gate was put on.
         if len(set(frame.left)) < len(gated):
             return self._around(leaves, gates)
         return output
@@ -196,7 +205,7 @@ class Execution:
     def _merged(self, left: Any, output: Any, gate: Gate) -> Any:
         try:
             return merged(left, output, gate)
-        except ValueError as error:
+        except ValueError as error:  # its leaves do not pair up with those of S
             raise self._refusal("it returns something else than in the example") from error
 
     # Some samples
@@ -207,6 +216,7 @@ class Execution:
             self.controller.say_masked(self.unit, reason)
             return self._masked(gate)
         leaves = self.leaves
+        # The usual case, x with some rows replaced: S need not be made for a whole batch.
         if self.unit.shortcut is not None and self.unit.shortcut.identity and self._one_stream:
             stream = self.known.positions[self.unit.shortcut.stream]
 
@@ -254,8 +264,10 @@ class Execution:
 
     def _masked(self, gate: Rows) -> Any:
         """Run all samples, and discard what the dropped ones computed."""
+        # A mask with one number per sample would broadcast along any dimension of that size.
         require_samples_first(self.unit)
         x = next(leaf for leaf in self.leaves if isinstance(leaf, Tensor))
+        # The integers of token numbers could not hold a gate of 1.25.
         every = dense(gate, x if x.is_floating_point() else x.float())
         if self._at_exits:
             return self._framed(self.leaves, [every] * len(self.unit.branches), skip=False)
@@ -271,6 +283,7 @@ class Execution:
         skips = not (self.must_run or self.known.stub is None)
         if isinstance(gate, float) and gate == 0 and skips:
             args, kwargs = self.arguments.call(leaves)
+            # Zeros, not its input: the parent adds what it returns.
             zeros = self.known.stub(args, kwargs, zero=True)  # type: ignore[misc]
             if self.options.dropped_grads == "zero":
                 zeros = with_zero_grads(zeros, self.block.parameters())
@@ -311,6 +324,7 @@ def _between(s: Any, b: Any, gate: Gate) -> Any:
             return s
         if b.dtype in (torch.float16, torch.bfloat16):  # the difference loses digits there
             return torch.lerp(s.float(), b.float(), gate).to(b.dtype)
+        # Under autocast S may have another type than B.
         return torch.lerp(s.to(b.dtype), b, gate)
     assert isinstance(gate, Tensor)  # noqa: S101  # rows never meet here
     if gate.ndim and (not b.ndim or len(b) != len(gate)):

@@ -31,6 +31,7 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         seat: Seat = self.__dict__[SEAT]
+        # Not in a graph of a part of the model: nobody has drawn for it.
         if torch.compiler.is_dynamo_compiling() and seat.controller.graph.inside:
             return in_graph(self, seat, original.forward, args, kwargs)
         x = first_tensor(args, kwargs)
@@ -68,6 +69,7 @@ def _own(
     """Run a `Residual`; a gate that the caller passes explicitly has precedence."""
     given = dict(kwargs)
     x = args[0] if args else given.pop("x", None)
+    # A gate given by the caller, or a wrong argument: the block itself deals with either.
     if len(args) > 1 or given or x is None:
         return seat.original.forward(block, *args, **kwargs)
     if seat.controller.options.dropped_grads == "zero" and isinstance(gate, float) and gate == 0:
@@ -80,6 +82,7 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_dynamo_compiling():
+            # In a graph gates are put around whole blocks.
             return original.__call__(self, *args, **kwargs)
         seat: Child = vars(self)[CHILD]
         frames = seat.controller.frames
@@ -89,6 +92,7 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
         if frame is None and in_backward():  # a checkpoint around this child alone
             frame, nth = memory.find(first_tensor(args, kwargs), id(self)) or (None, 0)
         elif frame is not None and frame.unit in seat.roles:
+            # Noted for a checkpoint around this child, which later runs it without its block.
             nth = frame.nth(self)
             memory.note(first_tensor(args, kwargs), id(self), frame, nth)
         if frame is None or frame.unit not in seat.roles:
@@ -171,6 +175,7 @@ def _anchor(model: nn.Module, output: Any, running: Pass) -> Callable[[Tensor], 
     floating = [leaf for leaf in found if leaf.is_floating_point()]
     if not floating or any(leaf.requires_grad for leaf in floating):
         return None
+    # If nothing was dropped, having no graph is what the user asked for.
     if running.forced or running.gates is None or bool((running.gates != 0).all()):
         return None
     if not any(p.requires_grad for p in model.parameters()):
@@ -197,6 +202,7 @@ Part = Callable[[type[nn.Module]], Callable[..., Any]]
 
 def extended(original: type[nn.Module], role: Part) -> type[nn.Module]:
     """Return the subclass of `original` in a role: a block, a model, or a child of a branch."""
+    # One per class: blocks of one class stay of one class, for `type(a) is type(b)` and compilers.
     if (original, role) not in _EXTENDED:
         _EXTENDED[original, role] = _extend(original, role)
     return _EXTENDED[original, role]
@@ -222,6 +228,7 @@ def _extend(original: type[nn.Module], role: Part) -> type[nn.Module]:
         ORIGINAL: original,
     }
     if role is child_call:
+        # Not its forward: hooks of a child that is left out must not run, and the gate comes last.
         namespace["__call__"] = method
         del namespace["__prepare_scriptable__"]
     else:
@@ -248,6 +255,7 @@ def with_parameters_of(function: Callable[..., Any], run: Callable[..., Any]) ->
         if parameter.kind is parameter.KEYWORD_ONLY and not (listed or "*" in declared):
             declared.append("*")
         declared.append(f"{star}{name}" + (f"=_defaults[{name!r}]" if name in defaults else ""))
+        # Before *args a default has to be passed, too, or those behind it would move up.
         if name in defaults and not (listed and parameter.kind is not parameter.KEYWORD_ONLY):
             optional.append(f"{name!r}: {name}")
         else:
@@ -264,6 +272,7 @@ def with_parameters_of(function: Callable[..., Any], run: Callable[..., Any]) ->
 
 
 def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    # What the caller left out stays out: `without_cache`, for one, asks what was given.
     return {name: value for name, value in values.items() if value is not defaults[name]}
 
 

@@ -54,14 +54,17 @@ class Graph:
     @classmethod
     def of(cls, count: int) -> "Graph":
         """Return open gates of `count` blocks."""
+        # Whatever the default device: to read a condition from a GPU would wait for it.
         ones = torch.ones(count, device="cpu")
         return cls(ones.bool(), ones)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Graph":
+        # The gates of a pass belong to the model that is running it.
         return Graph.of(len(self.keep))
 
     def fill(self, gates: Gates, device: torch.device, size: int) -> None:
         """Put the gates of a pass on `size` samples where the graph finds them."""
+        # All samples or none of them, in place of a conditional that would not compile.
         if gates.ndim == 1 and self.gathers:
             gates = gates[:, None].expand(-1, size)
         self.rows, self.factors = [], []
@@ -82,6 +85,7 @@ def _two_at_least(gates: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _dynamic(x: Tensor) -> Tensor:
+    # Otherwise the next number of samples would compile another graph.
     torch._dynamo.mark_dynamic(x, 0)
     return x
 
@@ -110,11 +114,13 @@ def entry_of(block: nn.Module, seat: "Seat", names: tuple[str, ...]) -> Entry | 
     unit, number = seat.unit, seat.gates[0][0]
     if all(not seat.controller.blocks[index].droppable for index in seat.gates[0]):
         return Entry(number, always=True)
+    # The first is that of the example, which is the call that will be compiled.
     known = next(iter(unit.patterns.values()), None)
     if reason := _obstacle(block, seat, known):
         return reason
     if unit.form == "own" or known is None:
         return Entry(number, ("x",), ("x",), {"x": True})
+    # Paths are as `pytree.keystr` writes them: ['x'] for a parameter x.
     slots = tuple(path.removeprefix("['").removesuffix("']") for path in unit.paths)
     _, *kinds = next(iter(unit.patterns))
     leaves = zip(slots, known.batched, kinds, strict=True)
@@ -163,6 +169,7 @@ def in_graph(
 ) -> Any:
     """Return what a block returns, as a compiler follows it."""
     graph, entry = seat.controller.graph, seat.entry
+    # Evaluated gates are 1: `outside_graph` has refused other laws.
     if entry.always or not (block.training or graph.forced):
         return forward(block, *args, **kwargs)
     if seat.unit.form == "own":
@@ -187,11 +194,13 @@ def _if_kept(block: nn.Module, seat: "Seat", forward: Forward, given: dict[str, 
             return _cloned(forward(block, given["x"], 0.0))
         return _cloned(_left(block, seat, given))
 
+    # No operands: the compiler finds what both sides read, parameters as well.
     return torch.cond(seat.controller.graph.keep[number], run, skip, ())
 
 
 def _own(block: Any, x: Tensor, scale: Tensor) -> Tensor:
     """Return act(s(x) + d a F(x)) of a `Residual` that runs."""
+    # Not its forward, which masks under a gate that is a tensor: here nothing is dropped.
     base = x if block.shortcut is None else block.shortcut(x)
     y = base + block.branch(x) * (scale * block.scale).to(x.dtype)
     return y if block.activation is None else block.activation(y)
@@ -240,6 +249,7 @@ def _on_rows(block: nn.Module, seat: "Seat", forward: Forward, given: dict[str, 
 def _taken(x: Any, index: Tensor, size: int, known: bool | None) -> Any:
     """Return the rows of an argument; one that the example did not show is told by its size."""
     if isinstance(x, Tensor):
+        # Known by the example where it can be: a size that fits may be chance.
         takes = x.ndim > 0 and len(x) == size if known is None else known
         return x.index_select(0, index) if takes else x
     if isinstance(x, tuple | list):

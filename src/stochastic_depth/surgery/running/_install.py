@@ -83,17 +83,20 @@ def uninstall(model: nn.Module) -> None:
     """
     modules = [module for module in model.modules() if is_gated(module) or CHILD in vars(module)]
     for module in modules:
+        # All are looked at before any is changed: a refusal leaves the model as it is.
         if ORIGINAL not in vars(type(module)):
             raise Unsupported(
                 f"{type(module).__name__} was wrapped after stochastic depth was applied; undo "
                 "that first (the last change must be undone first)."
             )
     controller: Controller = vars(model)[CONTROLLER]
+    # What was compiled calls gates that are about to go.
     if controller.compiled:
         compile_gated(model, None)
     if controller.spared is not None:
         controller.spared.stop()
     for module in modules:
+        # A module may have several roles, such as a model that is a block itself.
         while ORIGINAL in vars(type(module)):
             module.__class__ = vars(type(module))[ORIGINAL]
         for name in (SEAT, CHILD, CONTROLLER):

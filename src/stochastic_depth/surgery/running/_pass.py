@@ -36,6 +36,7 @@ class Pass:
     def lowered(self, x: Tensor | None) -> list[Gate]:
         """Return one executable gate per entry, for a block that runs on `x`."""
         assert self.gates is not None  # noqa: S101  # the controller has drawn them
+        # Once per pass: with rows it is a transfer to the device.
         if not self._lowered:
             device = None if x is None else x.device
             self._lowered = lower(self.gates, self.execution, device=device)
@@ -64,6 +65,7 @@ class Memory:
     def note(self, x: Tensor | None, owner: int, running: Any, call: int) -> None:
         """Remember that a block or child was given `x` while a pass or frame was running."""
         if (key := _storage(x)) is not None:
+            # Weak: memory must not outlive its tensor, and used again it is another tensor's.
             weak = StorageWeakRef(x.untyped_storage())  # type: ignore[union-attr]
             self.entries.setdefault(key, []).append((weak, owner, running, call))
 
@@ -89,6 +91,7 @@ class Memory:
 
 
 def _storage(x: Tensor | None) -> int | None:
+    # Within vmap and grad a tensor is a wrapper, which has no storage.
     if x is None or torch._C._functorch.maybe_current_level() is not None:
         return None
     try:
@@ -113,4 +116,5 @@ def _check_batch(x: Tensor, size: int) -> None:
 
 def in_backward() -> bool:
     """Return whether autograd is running a backward pass in this thread."""
+    # There is no public way to ask.
     return torch._C._current_graph_task_id() != -1

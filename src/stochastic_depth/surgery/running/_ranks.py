@@ -28,6 +28,7 @@ def check_processes(model: nn.Module, options: Options) -> None:
     if options.execution == "mask":
         return  # every branch runs in every process
     if options.dropped_grads == "none":
+        # Asked in the forward: only there is it known who wraps the model.
         _check_replicas(DistributedDataParallel._get_active_ddp_module())
     if options.independent:
         refuse_synchronised(model)
@@ -47,7 +48,9 @@ def agree(model: nn.Module, options: Options, step: int) -> int:
     group = _group(model)
     if group is None or options.independent:
         return step
+    # NCCL exchanges nothing but memory of a GPU.
     device = "cpu" if "gloo" in str(distributed.get_backend(group)) else "cuda"
+    # One exchange tells both ends, as the smallest is minus the largest of the negatives.
     steps = torch.tensor([step, -step], device=device)
     distributed.all_reduce(steps, op=distributed.ReduceOp.MAX, group=group)
     largest, smallest = int(steps[0]), -int(steps[1])

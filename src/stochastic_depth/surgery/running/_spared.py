@@ -46,6 +46,7 @@ class Spared:
 
     def note(self, kept: Iterable[bool]) -> None:
         """Note which blocks run in a forward."""
+        # Several forwards may share a backward: a block that ran in any of them has a gradient.
         if self.backward:
             self.ran.clear()
             self.backward = False
@@ -54,6 +55,7 @@ class Spared:
 
     def _before(self, parameter: nn.Parameter) -> Any:
         def look(_: Tensor) -> None:
+            # The last moment that shows whether there was a gradient before.
             if parameter.grad is None:
                 self.fresh.add(id(parameter))
 
