@@ -76,7 +76,7 @@ def test_trust_is_of_a_module_and_what_is_in_it():
 
 def test_texts_that_are_no_import_paths_are_left_alone():
     with importing_only([]):
-        for text in ("weights.pth", "data/os.path", "./os.path", "a sentence. Another", "0.5"):
+        for text in ("epoch_7.pth", "data/os.path", "./os.path", "a sentence. Another", "0.5"):
             require_trusted_names("model", {"init_args": [text]})
         with pytest.raises(InvalidArgument, match=r"^model\.init_args must be imported"):
             require_trusted_names("model", {"init_args": ["subprocess.run"]})

@@ -96,7 +96,7 @@ def test_all_sensitivities_zero_is_refused():
 
 
 def test_too_many_zeros_for_the_budget_are_refused():
-    with pytest.raises(sd.InfeasibleBudget, match=r"budget must be in \[0, 0.5\], what this alloc"):
+    with pytest.raises(sd.InfeasibleBudget, match=r"budget must be in \[0, 0.5\], which is what"):
         sd.budgets.sense([0.3, 0.0, 0.1, 0.0], budget=0.6)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import torch
 from torch import Generator
 
-from .._checks import count, instance, seed_or_step
+from .._checks import instance, seed_or_step
 
 
 def stream(seed: int, step: int, rank: int | None = None, *, purpose: str = "") -> Generator:
@@ -36,7 +36,7 @@ def stream(seed: int, step: int, rank: int | None = None, *, purpose: str = "") 
         >>> torch.equal(first, again)
         True
     """
-    process = None if rank is None else count("rank", rank, least=0)
+    process = None if rank is None else seed_or_step("rank", rank)
     key: tuple[object, ...] = (
         seed_or_step("seed", seed),
         seed_or_step("step", step),

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils import _pytree as pytree
 
 from .._frame import Frame
@@ -117,7 +118,8 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
     # This happens within somebody's forward: a trial must not change what was passed.
     still = arguments_with(arguments, copied(arguments.leaves))
     # A loss that is kept shows by its gradient, whatever mode the caller is in.
-    with torch.enable_grad():
+    # A checkpoint around the block counts the tensors that its forward saves, not these.
+    with torch.enable_grad(), saved_tensors_hooks(_same, _same):
         known.masked = kept_for_others(trial, still)
     with torch.no_grad():
         if unit.form == "block" and (unit.shortcut is not None or unit.hollow):
@@ -127,6 +129,10 @@ def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Argume
             output = trial.run(still, still.leaves)
             known.stub = stub_of([Seen(*still.call(still.leaves), output)], [])
     return known
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 def arguments_with(arguments: Arguments, leaves: list[Any]) -> Arguments:
