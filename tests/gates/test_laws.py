@@ -1,6 +1,6 @@
 import copy
 import pickle
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from scipy import stats
 from torch.testing import assert_close
 
 import stochastic_depth as sd
+from stochastic_depth.gates._bernoulli import _rounded
 from stochastic_depth.gates._conditional import ConditionalBernoulli
 from tests.helpers import ALL_GATES, LAWS, RESCALES, P, probabilities
 
@@ -258,6 +259,57 @@ def test_subsets_are_unbiased(batch_size):
     expected = law.survival[:, None].expand(-1, batch_size)
     error = (expected * (1 - expected) / n).sqrt()
     assert ((total / n - expected).abs() <= 5 * error).all()
+
+
+@pytest.mark.parametrize(("size", "multiple"), [(40, 16), (32, 8), (5, 8), (7, 1), (0, 4)])
+def test_sizes_in_multiples_average_to_what_is_wanted(size, multiple):
+    # Exhaustive: `wanted` lies at 64ths between its neighbours, so that the mean over the 64
+    # offsets i/64 is the mean over the uniform one, and exact in binary.
+    allowed = [*range(0, size, multiple), size]
+    offsets = torch.arange(64, dtype=torch.float64) / 64
+    for low, high in pairwise([*allowed, size]):
+        for wanted in torch.linspace(low, high, 65, dtype=torch.float64):
+            kept = _rounded(wanted.expand(64), size, multiple, offsets)
+            assert kept.mean() == wanted
+            assert set(kept.tolist()) <= {low, high}
+
+
+def test_subsets_in_multiples_are_unbiased_for_each_sample():
+    # n = 4000 steps, 5 blocks of 20 samples, each within 5 binomial standard errors: a
+    # false-alarm rate below 100 * 6e-7 = 6e-5. At p = 0.97 the neighbours are 16 and 20.
+    law, n = sd.gates.Bernoulli([0.97, 0.35, 0.2, 0.75, 0.07], "test"), 4000
+    drawn = [
+        sd.gates.draw(law, "subset", 20, multiple=8, generator=sd.gates.stream(4, step))
+        for step in range(n)
+    ]
+    sizes = torch.stack(drawn).sum(2)
+    assert [set(block.tolist()) for block in sizes.T] == [{16, 20}, {0, 8}, {0, 8}, {8, 16}, {0, 8}]
+    p = law.survival[:, None]
+    assert (abs(sum(drawn) / n - p) <= 5 * (p * (1 - p) / n).sqrt()).all()
+
+
+@given(probabilities, st.integers(0, 40), st.integers(0, 10_000))
+def test_a_multiple_of_one_is_the_former_rounding_to_the_bit(survival, batch_size, step):
+    law = sd.gates.Bernoulli(survival, "test")
+    gates = law.sample_subset(batch_size, generator=sd.gates.stream(0, step))
+    offset = torch.rand(len(law), generator=sd.gates.stream(0, step))
+    former = (law.survival * batch_size + offset).floor()
+    assert torch.equal(gates.sum(1).double(), former)
+
+
+def test_certain_blocks_have_no_size_to_round():
+    law = sd.gates.Bernoulli([1.0, 0.0], "test")
+    gates = law.sample_subset(20, multiple=16, generator=sd.gates.stream(0, 0))
+    assert gates.sum(1).tolist() == [20.0, 0.0]
+
+
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_only_subsets_come_in_multiples(per):
+    with pytest.raises(sd.InvalidArgument, match=f"must be 1 for per='{per}'; got 16. Use per="):
+        sd.gates.draw(BERNOULLI["test"], per, 4, multiple=16, generator=sd.gates.stream(0, 0))
+    for bad, message in ((0, "at least 1"), (1.5, "an integer")):
+        with pytest.raises(sd.InvalidArgument, match=f"multiple must be {message}"):
+            BERNOULLI["test"].sample_subset(4, multiple=bad, generator=sd.gates.stream(0, 0))
 
 
 def test_subsets_rescale_like_their_law():

@@ -157,6 +157,20 @@ def test_processes_share_gates_or_do_not(per, ranks, rank, monkeypatch):
         )
 
 
+def test_subsets_come_in_multiples_and_compute_what_their_gates_say():
+    model, x = NETWORKS["own-vanilla"]().train(), images("own-vanilla", 7)
+    plain = copy.deepcopy(model)
+    handle = sd.apply(model, sd.schedules.uniform(0.3), per="subset", multiple=4, seed=2)
+    output = model(x)
+    law = handle.law
+    generator = sd.gates.stream(2, 0, 0)
+    gates = sd.gates.draw(law, "subset", 7, multiple=4, generator=generator)
+    assert torch.equal(handle.gates, gates)
+    assert set((gates != 0).sum(1).tolist()) <= {0, 4}  # 0.3 * 7 = 2.1
+    with sd.gating(plain, gates):
+        assert torch.equal(plain(x), output)
+
+
 @pytest.mark.parametrize(("per", "fast"), [("batch", "skip"), ("sample", "gather")])
 @pytest.mark.parametrize("name", ["torchvision-swin", "timm-eva", "own-vanilla"], indirect=True)
 def test_the_execution_does_not_change_the_training_step(name, model, per, fast):
@@ -353,6 +367,7 @@ def test_applying_twice_is_refused(model):
         ({"survival": 0.5}, sd.InvalidArgument, "survival must be"),
         ({"budget": 1.2}, sd.InvalidArgument, r"budget must be in"),
         ({"budget": 0.5, "per": "row"}, sd.InvalidArgument, "per must be one of batch, sample"),
+        ({"budget": 0.5, "multiple": 8}, sd.InvalidArgument, "multiple must be 1 for per='batch'"),
         ({"budget": 0.5, "rescale": "no"}, sd.InvalidArgument, "rescale must be one of"),
         ({"budget": 0.5, "execution": "ship"}, sd.InvalidArgument, "Did you mean 'skip'"),
         ({"budget": 0.5, "dropped_grads": 0}, sd.InvalidArgument, "dropped_grads must be one of"),

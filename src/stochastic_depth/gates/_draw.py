@@ -15,20 +15,25 @@ Per = Literal["batch", "sample", "subset"]
 its own; `"subset"`, the same with a fixed number of samples per block."""
 
 
-def draw(law: Law, per: Per, batch_size: int | None, *, generator: Generator) -> Gates:
+def draw(
+    law: Law, per: Per, batch_size: int | None, *, multiple: int = 1, generator: Generator
+) -> Gates:
     """Draw the gates of one step.
 
     Args:
         law: law of the gates of L blocks.
         per: `"batch"`, `"sample"` or `"subset"`, see `Per`.
         batch_size: N; needed unless `per="batch"`.
+        multiple: for `"subset"`, what the number of samples of a block is a multiple of
+            (unless it is N), at least 1; see `Bernoulli.sample_subset`.
         generator: a CPU generator, such as `gates.stream(seed, step)`.
 
     Returns:
         float32 tensor on the CPU, (L,) for `"batch"`, otherwise (L, N).
 
     Raises:
-        InvalidArgument: unknown `per`, or no batch size where one is needed.
+        InvalidArgument: unknown `per`, no batch size where one is needed, or a multiple
+            where there are no subsets.
         Unsupported: `per="subset"` for a law whose gates are not independent.
 
     Example:
@@ -38,7 +43,7 @@ def draw(law: Law, per: Per, batch_size: int | None, *, generator: Generator) ->
         >>> gates.sum(dim=1)
         tensor([3., 2.])
     """
-    one_of("per", per, get_args(Per))
+    require_subset(one_of("per", per, get_args(Per)), multiple)
     instance("law", law, Law, "a law of gates")
     if batch_size is not None:
         count("batch_size", batch_size, least=0)
@@ -53,4 +58,10 @@ def draw(law: Law, per: Per, batch_size: int | None, *, generator: Generator) ->
             f"per='subset' must have a Bernoulli law, whose blocks are independent; got {law}. "
             "Use per='batch' or per='sample'."
         )
-    return law.sample_subset(batch_size, generator=generator)
+    return law.sample_subset(batch_size, multiple=multiple, generator=generator)
+
+
+def require_subset(per: Per, multiple: int) -> None:
+    """Refuse a multiple where no subset has a size."""
+    if count("multiple", multiple) > 1 and per != "subset":
+        raise fail("multiple", f"1 for per={per!r}", multiple, "Use per='subset'.")

@@ -32,6 +32,7 @@ def apply(
     *,
     budget: float | None = None,
     per: Per = "batch",
+    multiple: int = 1,
     rescale: Rescale = "train",
     granularity: Granularity = "block",
     scale: Scale = "block",
@@ -60,6 +61,9 @@ def apply(
         budget: expected active share of the blocks in (0, 1], protected ones included;
             by cost if an `example` is given.
         per: what shares a draw: `"batch"`, `"sample"` or `"subset"`, see `gates.draw`.
+        multiple: for `per="subset"`, what the number of survivors of a block is a multiple
+            of, such as 16 for FP8, unless the whole batch survives; at least 1. The survival
+            probabilities are kept exactly, see `gates.Bernoulli.sample_subset`.
         rescale: where the mean of the gates is put right, see `gates.Rescale`. A law has
             its own.
         granularity: `"block"`, or `"branch"` for a gate per residual branch (attention
@@ -105,7 +109,7 @@ def apply(
     References:
         Huang et al. 2016, section 3.
     """
-    options = Options(per, execution, dropped_grads, ranks, scale)
+    options = Options(per, execution, dropped_grads, ranks, scale, multiple)
     one_of("rescale", rescale, get_args(Rescale))
     require_plain(network("model", model))
     refuse_wrapped(model)

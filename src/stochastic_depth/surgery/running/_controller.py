@@ -14,6 +14,7 @@ from ..._checks import fail, one_of
 from ..._errors import Unsupported
 from ...blocks import Execution, Gate
 from ...gates import Law, Per, draw, stream
+from ...gates._draw import require_subset
 from .._frame import Frame
 from ..following import Anatomy, Block, Scale, Unit
 from ._graph import Graph
@@ -39,6 +40,7 @@ class Options:
     dropped_grads: DroppedGrads = "none"
     ranks: Ranks | None = None
     scale: Scale = "block"
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         one_of("per", self.per, get_args(Per))
@@ -46,6 +48,7 @@ class Options:
         one_of("dropped_grads", self.dropped_grads, get_args(DroppedGrads))
         one_of("ranks", self.ranks, (None, *get_args(Ranks)))
         one_of("scale", self.scale, get_args(Scale))
+        require_subset(self.per, self.multiple)
 
     @property
     def independent(self) -> bool:
@@ -251,7 +254,10 @@ class Controller:
                 "Gates per sample need a batch whose first dimension is its samples, all of one "
                 "shape; this one is nested or has no dimension. Use per='batch'."
             )
-        running.gates = draw(self.law, self.options.per, size, generator=generator)
+        multiple = self.options.multiple
+        running.gates = draw(
+            self.law, self.options.per, size, multiple=multiple, generator=generator
+        )
         running.lowered(x)
         self.step += 1
         self.latest = running
