@@ -312,6 +312,58 @@ def test_only_subsets_come_in_multiples(per):
             BERNOULLI["test"].sample_subset(4, multiple=bad, generator=sd.gates.stream(0, 0))
 
 
+EQUAL_DEPTH = {
+    "bernoulli": sd.gates.Bernoulli([0.9, 0.35, 1.0, 0.6, 0.07, 0.0], "test"),
+    "fixed depth": sd.gates.FixedDepth([0.9, 0.35, 1.0, 0.6, 0.07, 0.0], "test"),
+    "whole depth": sd.gates.FixedDepth([0.9, 0.3, 0.8, 1.0], "test"),
+    "nothing random": sd.gates.FixedDepth([1.0, 0.0, 1.0], "test"),
+}
+
+
+@pytest.mark.parametrize("law", EQUAL_DEPTH.values(), ids=EQUAL_DEPTH)
+def test_a_set_given_the_depth_has_the_probability_of_the_law(law):
+    # Exhaustive: P(S) = P(K = |S|) P(S | K) for each of the 2^L sets S, where the law itself
+    # gives P(K) and P(S), and the coins that are tossed give P(S | K).
+    sets = ALL_GATES[len(law)].T.bool()
+    probability, size = law.probability(sets), sets.sum(0)
+    for depth in range(len(law) + 1):
+        mass = probability[size == depth].sum()
+        if mass > 0:
+            given_depth = ConditionalBernoulli(law._log_odds, depth).probability(sets)
+            assert_close(mass * given_depth, torch.where(size == depth, probability, 0.0))
+
+
+@pytest.mark.parametrize("law", EQUAL_DEPTH.values(), ids=EQUAL_DEPTH)
+def test_processes_of_equal_depth_draw_from_the_law(law):
+    # n = 1000 steps in two processes: marginals and pairs of blocks within 5 standard errors,
+    # at most 2 * 21 statistics a law, false-alarm rate below 42 * 6e-7 = 3e-5.
+    n = 1000
+    shared = [law.sample(generator=sd.gates.stream(6, step)) for step in range(n)]
+    depth = torch.stack(shared).sum(1)
+    moment = law.covariance + torch.outer(law.mean, law.mean)
+    drawn = [
+        torch.stack([equal_depth(law, step, rank) for step in range(n)]).double() for rank in (0, 1)
+    ]
+    for gates in drawn:
+        assert torch.equal(gates.sum(1).float(), depth)
+        error = (moment * (1 - moment)).clamp(min=0).div(n).sqrt()
+        assert ((gates.T @ gates / n - moment).abs() <= 5 * error + 1e-9).all()
+    assert torch.equal(*drawn) == bool((law.covariance == 0).all())
+
+
+def equal_depth(law, step, rank):
+    streams = {"depth": sd.gates.stream(6, step), "generator": sd.gates.stream(6, step, rank)}
+    return sd.gates.draw(law, "batch", None, **streams)
+
+
+def test_equal_depth_is_of_a_batch_and_of_two_laws():
+    streams = {"depth": sd.gates.stream(0, 0), "generator": sd.gates.stream(0, 0, 0)}
+    with pytest.raises(sd.InvalidArgument, match="depth must be None for per='sample'"):
+        sd.gates.draw(BERNOULLI["test"], "sample", 3, **streams)
+    with pytest.raises(sd.Unsupported, match="Equal depth must have a Bernoulli or FixedDepth law"):
+        sd.gates.draw(sd.gates.Deterministic([1.0, 0.0]), "batch", None, **streams)
+
+
 def test_subsets_rescale_like_their_law():
     law = sd.gates.Bernoulli([0.75], "train")
     gates = sd.gates.draw(law, "subset", 4, generator=sd.gates.stream(0, 0))

@@ -55,6 +55,11 @@ class Bernoulli(SurvivalLaw):
         p = self.survival[:, None]
         return torch.where(active, p, 1 - p).prod(0)
 
+    @property
+    def _log_odds(self) -> Float[Tensor, " L"]:
+        """Of the coins whose law, given their number of heads, is this law given its depth."""
+        return self.survival.logit()
+
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
         uniform = torch.rand(len(self), batch_size, generator=generator, device="cpu")
         return uniform < self.survival[:, None]

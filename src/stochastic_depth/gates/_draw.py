@@ -8,7 +8,9 @@ from .._checks import count, fail, instance, one_of
 from .._errors import Unsupported
 from .._typing import Gates
 from ._bernoulli import Bernoulli
-from ._law import Law
+from ._conditional import ConditionalBernoulli
+from ._fixed_depth import FixedDepth
+from ._law import Law, require_generator
 
 Per = Literal["batch", "sample", "subset"]
 """What shares a draw: `"batch"`, the whole batch; `"sample"`, nothing, since each sample has
@@ -16,7 +18,13 @@ its own; `"subset"`, the same with a fixed number of samples per block."""
 
 
 def draw(
-    law: Law, per: Per, batch_size: int | None, *, multiple: int = 1, generator: Generator
+    law: Law,
+    per: Per,
+    batch_size: int | None,
+    *,
+    multiple: int = 1,
+    depth: Generator | None = None,
+    generator: Generator,
 ) -> Gates:
     """Draw the gates of one step.
 
@@ -26,15 +34,20 @@ def draw(
         batch_size: N; needed unless `per="batch"`.
         multiple: for `"subset"`, what the number of samples of a block is a multiple of
             (unless it is N), at least 1; see `Bernoulli.sample_subset`.
+        depth: for `"batch"`, a second generator, the same in every process, that alone
+            decides how many blocks run: K, the depth of the gates it would draw. The other
+            one decides which: it draws a set S from the law given K. As P(K = |S|) P(S | K)
+            = P(S), each process draws from exactly the law; all have equal depth.
         generator: a CPU generator, such as `gates.stream(seed, step)`.
 
     Returns:
         float32 tensor on the CPU, (L,) for `"batch"`, otherwise (L, N).
 
     Raises:
-        InvalidArgument: unknown `per`, no batch size where one is needed, or a multiple
-            where there are no subsets.
-        Unsupported: `per="subset"` for a law whose gates are not independent.
+        InvalidArgument: unknown `per`, no batch size where one is needed, a multiple where
+            there are no subsets, or a depth where each sample has its own.
+        Unsupported: `per="subset"` for a law whose gates are not independent; `depth` for
+            one that is neither Bernoulli nor FixedDepth.
 
     Example:
         >>> import stochastic_depth as sd
@@ -47,6 +60,8 @@ def draw(
     instance("law", law, Law, "a law of gates")
     if batch_size is not None:
         count("batch_size", batch_size, least=0)
+    if depth is not None:
+        return _at_equal_depth(law, per, depth, generator)
     if per == "batch":
         return law.sample(generator=generator)
     if batch_size is None:
@@ -59,6 +74,19 @@ def draw(
             "Use per='batch' or per='sample'."
         )
     return law.sample_subset(batch_size, multiple=multiple, generator=generator)
+
+
+def _at_equal_depth(law: Law, per: Per, depth: Generator, generator: Generator) -> Gates:
+    if per != "batch":
+        raise fail("depth", f"None for per={per!r}", depth, "Use per='batch'.")
+    if not isinstance(law, Bernoulli | FixedDepth):
+        raise Unsupported(
+            f"Equal depth must have a Bernoulli or FixedDepth law; got {law}. Use ranks='shared' "
+            "or ranks='independent'."
+        )
+    size = int(law.sample(generator=depth).count_nonzero())
+    coins = ConditionalBernoulli(law._log_odds, size)
+    return law._scaled(coins.sample(1, require_generator(generator)))[:, 0]
 
 
 def require_subset(per: Per, multiple: int) -> None:

@@ -77,7 +77,8 @@ def apply(
             optimizer skips the parameters; `"zero"`, as Huang et al., lets weight
             decay and momentum move them.
         ranks: `"shared"` gates on all processes, or `"independent"`. By default shared
-            for `per="batch"` and independent otherwise.
+            for `per="batch"` and independent otherwise. `"equal-depth"`, for `per="batch"`:
+            each process its own blocks, but equally many, so that none waits.
         seed: of the gates, at least 0; by default the number of models that `apply` was
             called for before, 0 for the first. The global random generators are not used.
         execution: how dropped branches are left out, see `blocks.Execution`.

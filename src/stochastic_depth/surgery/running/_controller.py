@@ -27,8 +27,8 @@ MODEL = -1
 DroppedGrads = Literal["none", "zero"]
 """Gradient of the parameters of a dropped branch: None, or zeros (Huang et al.)."""
 
-Ranks = Literal["shared", "independent"]
-"""Whether processes that train together use the same gates."""
+Ranks = Literal["shared", "equal-depth", "independent"]
+"""Whether processes that train together use the same gates, or as many, or their own."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,14 @@ class Options:
         one_of("ranks", self.ranks, (None, *get_args(Ranks)))
         one_of("scale", self.scale, get_args(Scale))
         require_subset(self.per, self.multiple)
+        if self.ranks == "equal-depth" and self.per != "batch":
+            remedy = "Use per='batch', or per='subset' for equally many samples per block."
+            raise fail("ranks", f"shared or independent for per={self.per!r}", self.ranks, remedy)
 
     @property
     def independent(self) -> bool:
         """Whether each process draws its own gates; by default if samples do."""
-        return self.per != "batch" if self.ranks is None else self.ranks == "independent"
+        return self.per != "batch" if self.ranks is None else self.ranks != "shared"
 
 
 class Controller:
@@ -254,9 +257,13 @@ class Controller:
                 "Gates per sample need a batch whose first dimension is its samples, all of one "
                 "shape; this one is nested or has no dimension. Use per='batch'."
             )
-        multiple = self.options.multiple
         running.gates = draw(
-            self.law, self.options.per, size, multiple=multiple, generator=generator
+            self.law,
+            self.options.per,
+            size,
+            multiple=self.options.multiple,
+            depth=stream(self.seed, self.step) if self.options.ranks == "equal-depth" else None,
+            generator=generator,
         )
         running.lowered(x)
         self.step += 1
