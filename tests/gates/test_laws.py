@@ -1,6 +1,6 @@
 import copy
 import pickle
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from scipy import stats
 from torch.testing import assert_close
 
 import stochastic_depth as sd
+from stochastic_depth.gates._bernoulli import _rounded
 from stochastic_depth.gates._conditional import ConditionalBernoulli
 from tests.helpers import ALL_GATES, LAWS, RESCALES, P, probabilities
 
@@ -258,6 +259,109 @@ def test_subsets_are_unbiased(batch_size):
     expected = law.survival[:, None].expand(-1, batch_size)
     error = (expected * (1 - expected) / n).sqrt()
     assert ((total / n - expected).abs() <= 5 * error).all()
+
+
+@pytest.mark.parametrize(("size", "multiple"), [(40, 16), (32, 8), (5, 8), (7, 1), (0, 4)])
+def test_sizes_in_multiples_average_to_what_is_wanted(size, multiple):
+    # Exhaustive: `wanted` lies at 64ths between its neighbours, so that the mean over the 64
+    # offsets i/64 is the mean over the uniform one, and exact in binary.
+    allowed = [*range(0, size, multiple), size]
+    offsets = torch.arange(64, dtype=torch.float64) / 64
+    for low, high in pairwise([*allowed, size]):
+        for wanted in torch.linspace(low, high, 65, dtype=torch.float64):
+            kept = _rounded(wanted.expand(64), size, multiple, offsets)
+            assert kept.mean() == wanted
+            assert set(kept.tolist()) <= {low, high}
+
+
+def test_subsets_in_multiples_are_unbiased_for_each_sample():
+    # n = 4000 steps, 5 blocks of 20 samples, each within 5 binomial standard errors: a
+    # false-alarm rate below 100 * 6e-7 = 6e-5. At p = 0.97 the neighbours are 16 and 20.
+    law, n = sd.gates.Bernoulli([0.97, 0.35, 0.2, 0.75, 0.07], "test"), 4000
+    drawn = [
+        sd.gates.draw(law, "subset", 20, multiple=8, generator=sd.gates.stream(4, step))
+        for step in range(n)
+    ]
+    sizes = torch.stack(drawn).sum(2)
+    assert [set(block.tolist()) for block in sizes.T] == [{16, 20}, {0, 8}, {0, 8}, {8, 16}, {0, 8}]
+    p = law.survival[:, None]
+    assert (abs(sum(drawn) / n - p) <= 5 * (p * (1 - p) / n).sqrt()).all()
+
+
+@given(probabilities, st.integers(0, 40), st.integers(0, 10_000))
+def test_a_multiple_of_one_is_the_former_rounding_to_the_bit(survival, batch_size, step):
+    law = sd.gates.Bernoulli(survival, "test")
+    gates = law.sample_subset(batch_size, generator=sd.gates.stream(0, step))
+    offset = torch.rand(len(law), generator=sd.gates.stream(0, step))
+    former = (law.survival * batch_size + offset).floor()
+    assert torch.equal(gates.sum(1).double(), former)
+
+
+def test_certain_blocks_have_no_size_to_round():
+    law = sd.gates.Bernoulli([1.0, 0.0], "test")
+    gates = law.sample_subset(20, multiple=16, generator=sd.gates.stream(0, 0))
+    assert gates.sum(1).tolist() == [20.0, 0.0]
+
+
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_only_subsets_come_in_multiples(per):
+    with pytest.raises(sd.InvalidArgument, match=f"must be 1 for per='{per}'; got 16. Use per="):
+        sd.gates.draw(BERNOULLI["test"], per, 4, multiple=16, generator=sd.gates.stream(0, 0))
+    for bad, message in ((0, "at least 1"), (1.5, "an integer")):
+        with pytest.raises(sd.InvalidArgument, match=f"multiple must be {message}"):
+            BERNOULLI["test"].sample_subset(4, multiple=bad, generator=sd.gates.stream(0, 0))
+
+
+EQUAL_DEPTH = {
+    "bernoulli": sd.gates.Bernoulli([0.9, 0.35, 1.0, 0.6, 0.07, 0.0], "test"),
+    "fixed depth": sd.gates.FixedDepth([0.9, 0.35, 1.0, 0.6, 0.07, 0.0], "test"),
+    "whole depth": sd.gates.FixedDepth([0.9, 0.3, 0.8, 1.0], "test"),
+    "nothing random": sd.gates.FixedDepth([1.0, 0.0, 1.0], "test"),
+}
+
+
+@pytest.mark.parametrize("law", EQUAL_DEPTH.values(), ids=EQUAL_DEPTH)
+def test_a_set_given_the_depth_has_the_probability_of_the_law(law):
+    # Exhaustive: P(S) = P(K = |S|) P(S | K) for each of the 2^L sets S, where the law itself
+    # gives P(K) and P(S), and the coins that are tossed give P(S | K).
+    sets = ALL_GATES[len(law)].T.bool()
+    probability, size = law.probability(sets), sets.sum(0)
+    for depth in range(len(law) + 1):
+        mass = probability[size == depth].sum()
+        if mass > 0:
+            given_depth = ConditionalBernoulli(law._log_odds, depth).probability(sets)
+            assert_close(mass * given_depth, torch.where(size == depth, probability, 0.0))
+
+
+@pytest.mark.parametrize("law", EQUAL_DEPTH.values(), ids=EQUAL_DEPTH)
+def test_processes_of_equal_depth_draw_from_the_law(law):
+    # n = 1000 steps in two processes: marginals and pairs of blocks within 5 standard errors,
+    # at most 2 * 21 statistics a law, false-alarm rate below 42 * 6e-7 = 3e-5.
+    n = 1000
+    shared = [law.sample(generator=sd.gates.stream(6, step)) for step in range(n)]
+    depth = torch.stack(shared).sum(1)
+    moment = law.covariance + torch.outer(law.mean, law.mean)
+    drawn = [
+        torch.stack([equal_depth(law, step, rank) for step in range(n)]).double() for rank in (0, 1)
+    ]
+    for gates in drawn:
+        assert torch.equal(gates.sum(1).float(), depth)
+        error = (moment * (1 - moment)).clamp(min=0).div(n).sqrt()
+        assert ((gates.T @ gates / n - moment).abs() <= 5 * error + 1e-9).all()
+    assert torch.equal(*drawn) == bool((law.covariance == 0).all())
+
+
+def equal_depth(law, step, rank):
+    streams = {"depth": sd.gates.stream(6, step), "generator": sd.gates.stream(6, step, rank)}
+    return sd.gates.draw(law, "batch", None, **streams)
+
+
+def test_equal_depth_is_of_a_batch_and_of_two_laws():
+    streams = {"depth": sd.gates.stream(0, 0), "generator": sd.gates.stream(0, 0, 0)}
+    with pytest.raises(sd.InvalidArgument, match="depth must be None for per='sample'"):
+        sd.gates.draw(BERNOULLI["test"], "sample", 3, **streams)
+    with pytest.raises(sd.Unsupported, match="Equal depth must have a Bernoulli or FixedDepth law"):
+        sd.gates.draw(sd.gates.Deterministic([1.0, 0.0]), "batch", None, **streams)
 
 
 def test_subsets_rescale_like_their_law():

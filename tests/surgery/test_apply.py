@@ -157,6 +157,39 @@ def test_processes_share_gates_or_do_not(per, ranks, rank, monkeypatch):
         )
 
 
+@pytest.mark.parametrize("law", [sd.gates.Bernoulli, sd.gates.FixedDepth])
+def test_processes_of_equal_depth_run_sets_of_their_own(law, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    x, drawn = images("own-vanilla"), []
+    for rank in range(3):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        model = NETWORKS["own-vanilla"]().train()
+        handle = sd.apply(model, law([0.9, 0.4, 0.6, 0.5]), ranks="equal-depth", seed=9)
+        for step in range(8):
+            model(x)
+            depth, own = sd.gates.stream(9, step), sd.gates.stream(9, step, rank)
+            gates = sd.gates.draw(handle.law, "batch", None, depth=depth, generator=own)
+            assert torch.equal(handle.gates, gates)
+            drawn.append(gates)
+    active = torch.stack(drawn).reshape(3, 8, 4) != 0
+    assert (active.sum(2) == active[0].sum(1)).all()
+    assert (active != active[0]).any(2).sum() > 4
+
+
+def test_subsets_come_in_multiples_and_compute_what_their_gates_say():
+    model, x = NETWORKS["own-vanilla"]().train(), images("own-vanilla", 7)
+    plain = copy.deepcopy(model)
+    handle = sd.apply(model, sd.schedules.uniform(0.3), per="subset", multiple=4, seed=2)
+    output = model(x)
+    law = handle.law
+    generator = sd.gates.stream(2, 0, 0)
+    gates = sd.gates.draw(law, "subset", 7, multiple=4, generator=generator)
+    assert torch.equal(handle.gates, gates)
+    assert set((gates != 0).sum(1).tolist()) <= {0, 4}  # 0.3 * 7 = 2.1
+    with sd.gating(plain, gates):
+        assert torch.equal(plain(x), output)
+
+
 @pytest.mark.parametrize(("per", "fast"), [("batch", "skip"), ("sample", "gather")])
 @pytest.mark.parametrize("name", ["torchvision-swin", "timm-eva", "own-vanilla"], indirect=True)
 def test_the_execution_does_not_change_the_training_step(name, model, per, fast):
@@ -353,10 +386,16 @@ def test_applying_twice_is_refused(model):
         ({"survival": 0.5}, sd.InvalidArgument, "survival must be"),
         ({"budget": 1.2}, sd.InvalidArgument, r"budget must be in"),
         ({"budget": 0.5, "per": "row"}, sd.InvalidArgument, "per must be one of batch, sample"),
+        ({"budget": 0.5, "multiple": 8}, sd.InvalidArgument, "multiple must be 1 for per='batch'"),
         ({"budget": 0.5, "rescale": "no"}, sd.InvalidArgument, "rescale must be one of"),
         ({"budget": 0.5, "execution": "ship"}, sd.InvalidArgument, "Did you mean 'skip'"),
         ({"budget": 0.5, "dropped_grads": 0}, sd.InvalidArgument, "dropped_grads must be one of"),
         ({"budget": 0.5, "ranks": "all"}, sd.InvalidArgument, "ranks must be one of"),
+        (
+            {"budget": 0.5, "ranks": "equal-depth", "per": "sample"},
+            sd.InvalidArgument,
+            "ranks must be shared or independent for per='sample'; got equal-depth. Use",
+        ),
         ({"budget": 0.5, "granularity": "head"}, sd.InvalidArgument, "granularity must be one of"),
         ({"budget": 0.5, "transitions": "keep"}, sd.InvalidArgument, "transitions must be one of"),
         ({"budget": 0.5, "seed": -1}, sd.InvalidArgument, "seed must be at least 0"),
@@ -411,7 +450,7 @@ def test_compiled_models_are_refused():
 
 def test_synchronised_statistics_need_shared_gates():
     model = nn.SyncBatchNorm.convert_sync_batchnorm(NETWORKS["timm-resnet"]())
-    for arguments in ({"ranks": "independent"}, {"per": "sample"}):
+    for arguments in ({"ranks": "independent"}, {"ranks": "equal-depth"}, {"per": "sample"}):
         with pytest.raises(sd.Unsupported, match="ranks must be 'shared' for a model with Sync"):
             sd.apply(model, sd.schedules.uniform(0.6), **arguments)
     sd.apply(model, sd.schedules.uniform(0.6), ranks="shared")

@@ -24,8 +24,8 @@ WRAPPERS = {
     "zero": {},
     "zero, static graph": {"static_graph": True},
 }
-GATES = [("batch", "shared"), ("batch", "independent"), ("sample", "shared"),
-         ("sample", "independent")]  # fmt: skip
+GATES = [("batch", "shared"), ("batch", "equal-depth"), ("batch", "independent"),
+         ("sample", "shared"), ("sample", "independent")]  # fmt: skip
 SETTINGS = [(wrapper, *gates) for wrapper in WRAPPERS for gates in GATES]
 
 
@@ -168,9 +168,9 @@ def first_sharded() -> list[float]:
     return losses
 
 
-def diverged(rank: int) -> tuple[list[Tensor], list[str]]:
+def diverged(rank: int, ranks: str) -> tuple[list[Tensor], list[str]]:
     """Return the gates, and what is said, where one process makes a forward of its own."""
-    model = network(dropped_grads="zero")
+    model = network(ranks=ranks, dropped_grads="zero")
     wrapped, gates = DistributedDataParallel(model), []
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -248,7 +248,7 @@ def everything(rank: int) -> dict[Any, Any]:
         **{("sharded", kind): sharded(kind, rank) for kind in ("none", "zero")},
         **{("foreign", name): sharded_foreign(name) for name in FOREIGN},
         "first": first_sharded(),
-        "diverged": diverged(rank),
+        **{("diverged", ranks): diverged(rank, ranks) for ranks in ("shared", "equal-depth")},
         **{name: refused(wrap) for name, (wrap, _) in REFUSALS.items()},
     }
 
@@ -293,7 +293,8 @@ def test_gradients_are_those_of_one_process_with_the_whole_batch(setting, proces
     for step, ((gates, measured), (other, second)) in enumerate(
         zip(*(results[setting] for results in processes), strict=True)
     ):
-        assert torch.equal(gates, other) == (ranks == "shared")
+        if ranks != "equal-depth":  # whose sets are the same now and then
+            assert torch.equal(gates, other) == (ranks == "shared")
         x = batch(step)
         if per == "sample":
             expected = under(torch.cat([gates, other], dim=1), x, kind[:4])
@@ -314,6 +315,15 @@ def test_gates_of_a_process_come_from_its_own_stream(processes):
         for step, (gates, _) in enumerate(results["none", "batch", "independent"]):
             law = sd.gates.Bernoulli([0.6] * 6, rescale="train")
             assert torch.equal(gates, law.sample(generator=sd.gates.stream(3, step, rank)))
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_processes_of_equal_depth_run_equally_many_blocks(wrapper, processes):
+    first, second = (results[wrapper, "batch", "equal-depth"] for results in processes)
+    depths = [[int(gates.count_nonzero()) for gates, _ in steps] for steps in (first, second)]
+    assert depths[0] == depths[1]
+    assert len(set(depths[0])) > 1
+    assert any(not torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("kind", WRAPPERS)
@@ -353,9 +363,12 @@ def test_the_first_fsdp_wraps_gated_blocks(processes):
         assert results["first"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_forward_of_one_process_alone_is_noticed_and_said(processes):
-    (gates, said), (others, _) = (results["diverged"] for results in processes)
-    assert all(torch.equal(a, b) for a, b in zip(gates, others, strict=True))
+@pytest.mark.parametrize("ranks", ["shared", "equal-depth"])
+def test_a_forward_of_one_process_alone_is_noticed_and_said(ranks, processes):
+    (gates, said), (others, _) = (results["diverged", ranks] for results in processes)
+    for a, b in zip(gates, others, strict=True):
+        assert a.count_nonzero() == b.count_nonzero()
+        assert torch.equal(a, b) or ranks == "equal-depth"
     assert any("has made a training forward that the others have not" in text for text in said)
 
 

@@ -99,6 +99,18 @@ def test_a_half_bad_state_changes_nothing(handle):
         assert (handle.seed, handle.step) == (7, 0)
 
 
+def test_a_state_of_subsets_in_other_multiples_is_refused():
+    def handle(**options):
+        return sd.apply(NETWORKS["timm-vit"](), sd.schedules.uniform(0.6), seed=1, **options)
+
+    eight = handle(per="subset", multiple=8)
+    eight.load_state_dict({**eight.state_dict(), "step": 5})
+    assert eight.step == 5
+    with pytest.raises(sd.InvalidArgument, match="state must be of gates with multiple=8; got 1"):
+        eight.load_state_dict(handle(per="subset").state_dict())
+    assert "per='subset', multiple=8, step=5)" in repr(eight)
+
+
 def test_the_handle_of_a_model_is_found_again(model, handle):
     model(images("torchvision-resnet"))
     again = sd.surgery.handle(model)

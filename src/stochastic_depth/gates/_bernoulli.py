@@ -55,42 +55,66 @@ class Bernoulli(SurvivalLaw):
         p = self.survival[:, None]
         return torch.where(active, p, 1 - p).prod(0)
 
+    @property
+    def _log_odds(self) -> Float[Tensor, " L"]:
+        """Of the coins whose law, given their number of heads, is this law given its depth."""
+        return self.survival.logit()
+
     def _active(self, batch_size: int, generator: Generator) -> Tensor:
         uniform = torch.rand(len(self), batch_size, generator=generator, device="cpu")
         return uniform < self.survival[:, None]
 
-    def sample_subset(self, batch_size: int, *, generator: Generator) -> Gates:
+    def sample_subset(self, batch_size: int, *, multiple: int = 1, generator: Generator) -> Gates:
         """Draw gates under which each block runs for a fixed number of samples.
 
-        Block l runs for a random subset of k_l samples, k_l = floor(p_l N + u) with u
-        uniform in [0, 1): p_l N when that is whole, and p_l N on average otherwise, so
-        that every sample still sees the survival probability p_l.
+        Block l runs for a random subset of k_l samples. The sizes allowed are the multiples
+        of m up to N, and N itself. Let a <= p_l N < b be those on either side, or a = N:
+
+            k_l = a + (b - a) floor(t + u),   t = (p_l N - a) / (b - a),   u uniform in [0, 1)
+
+        It is b with probability t, else a, so E k_l = a + (b - a) t = p_l N. Each sample is
+        in the subset with probability E k_l / N = p_l: exactly its survival probability. The
+        price is a variance of k_l of (p_l N - a) (b - p_l N), at most m^2 / 4; it is 0 where
+        p_l N is an allowed size.
 
         Args:
             batch_size: N, at least 0.
+            multiple: m, at least 1; above N, the whole batch runs or nothing.
             generator: a CPU generator.
 
         Returns:
             float32 tensor of shape (L, N).
 
         Raises:
-            InvalidArgument: `batch_size` below 0.
+            InvalidArgument: `batch_size` below 0, `multiple` below 1.
 
         Example:
             >>> import stochastic_depth as sd
             >>> law = sd.gates.Bernoulli([0.75, 0.5], rescale="test")
             >>> law.sample_subset(8, generator=sd.gates.stream(0, 0)).sum(dim=1)
             tensor([6., 4.])
+            >>> law.sample_subset(8, multiple=4, generator=sd.gates.stream(0, 0)).sum(dim=1)
+            tensor([8., 4.])
 
         References:
             The fixed subset is DINOv2's drop path; the stochastic rounding is ours:
             rounding down instead keeps fewer samples than asked for in small batches.
         """
         size = count("batch_size", batch_size, least=0)
+        step = count("multiple", multiple)
         require_generator(generator)
         offset = torch.rand(len(self), generator=generator, device="cpu")
-        kept = torch.floor(self.survival * size + offset)
+        kept = _rounded(self.survival * size, size, step, offset)
         # The ranks of random numbers are a uniform permutation of the samples of each block.
         order = torch.rand(len(self), size, generator=generator, device="cpu").argsort(dim=1)
         rank = order.argsort(dim=1)
         return self._scaled(rank < kept[:, None])
+
+
+def _rounded(wanted: Tensor, size: int, multiple: int, offset: Tensor) -> Tensor:
+    """Return multiples of `multiple`, or `size` itself, that are `wanted` on average."""
+    rest = size % multiple
+    last = size - rest
+    below = multiple * torch.floor(wanted / multiple + offset)
+    above = last + rest * torch.floor((wanted - last) / max(rest, 1) + offset)
+    return torch.where(wanted < last, below, above)

@@ -23,8 +23,8 @@ class ConditionalBernoulli:
     numbers of ordinary magnitude and need no logarithms.
 
     Attributes:
-        logits: log odds of the coins, float64, shape (m,).
-        size: number of heads, 0 < size < m.
+        logits: log odds of the coins, float64, shape (m,); infinite for certain ones.
+        size: number of heads that the coins can show.
     """
 
     logits: Float[Tensor, " m"]

@@ -70,6 +70,14 @@ class FixedDepth(SurvivalLaw):
         )
 
     @property
+    def _log_odds(self) -> Float[Tensor, " L"]:
+        """Of the coins whose law, given their number of heads, is this law given its depth."""
+        odds = self.survival.logit()
+        if self._coins is not None:
+            odds[self._random] = self._coins.logits[: int(self._random.sum())]
+        return odds
+
+    @property
     def covariance(self) -> Float[Tensor, "L L"]:
         index = self._random.nonzero()[:, 0]
         matrix = self.survival.new_zeros(len(self), len(self))

@@ -32,6 +32,7 @@ def apply(
     *,
     budget: float | None = None,
     per: Per = "batch",
+    multiple: int = 1,
     rescale: Rescale = "train",
     granularity: Granularity = "block",
     scale: Scale = "block",
@@ -60,6 +61,9 @@ def apply(
         budget: expected active share of the blocks in (0, 1], protected ones included;
             by cost if an `example` is given.
         per: what shares a draw: `"batch"`, `"sample"` or `"subset"`, see `gates.draw`.
+        multiple: for `per="subset"`, what the number of survivors of a block is a multiple
+            of, such as 16 for FP8, unless the whole batch survives; at least 1. The survival
+            probabilities are kept exactly, see `gates.Bernoulli.sample_subset`.
         rescale: where the mean of the gates is put right, see `gates.Rescale`. A law has
             its own.
         granularity: `"block"`, or `"branch"` for a gate per residual branch (attention
@@ -73,7 +77,8 @@ def apply(
             optimizer skips the parameters; `"zero"`, as Huang et al., lets weight
             decay and momentum move them.
         ranks: `"shared"` gates on all processes, or `"independent"`. By default shared
-            for `per="batch"` and independent otherwise.
+            for `per="batch"` and independent otherwise. `"equal-depth"`, for `per="batch"`:
+            each process its own blocks, but equally many, so that none waits.
         seed: of the gates, at least 0; by default the number of models that `apply` was
             called for before, 0 for the first. The global random generators are not used.
         execution: how dropped branches are left out, see `blocks.Execution`.
@@ -105,7 +110,7 @@ def apply(
     References:
         Huang et al. 2016, section 3.
     """
-    options = Options(per, execution, dropped_grads, ranks, scale)
+    options = Options(per, execution, dropped_grads, ranks, scale, multiple)
     one_of("rescale", rescale, get_args(Rescale))
     require_plain(network("model", model))
     refuse_wrapped(model)

@@ -115,23 +115,32 @@ class Handle:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on with the same gates."""
-        per = self._controller.options.per
-        return {"seed": self.seed, "step": self.step, "per": per, "law": self.law.state()}
+        options = self._controller.options
+        return {
+            "seed": self.seed,
+            "step": self.step,
+            "per": options.per,
+            "multiple": options.multiple,
+            "law": self.law.state(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.
 
         Raises:
             InvalidArgument: an entry is missing or out of range, or of another model, another
-                law, another rescaling or another `per`.
+                law, another rescaling, another `per` or another `multiple`.
         """
         missing = {"seed", "step", "per", "law"} - state.keys()
         if missing:
             raise fail("state", "one of Handle.state_dict()", f"no {', '.join(sorted(missing))}")
         seed = seed_or_step("seed", state["seed"])
         step = seed_or_step("step", state["step"])
-        if state["per"] != (per := self._controller.options.per):
-            raise fail("state", f"of gates per {per}", f"gates per {state['per']}")
+        options = self._controller.options
+        if state["per"] != options.per:
+            raise fail("state", f"of gates per {options.per}", f"gates per {state['per']}")
+        if (multiple := state.get("multiple", 1)) != options.multiple:
+            raise fail("state", f"of gates with multiple={options.multiple}", multiple)
         self.law = self.law.with_state(state["law"])
         self._controller.seed, self._controller.step = seed, step
 
@@ -146,9 +155,11 @@ class Handle:
 
     def __repr__(self) -> str:
         droppable = sum(block.droppable for block in self.blocks)
+        options = self._controller.options
+        multiple = f", multiple={options.multiple}" if options.multiple > 1 else ""
         return (
             f"Handle({type(self.model).__name__}, {len(self.blocks)} blocks, {droppable} "
-            f"droppable, {self.law}, per={self._controller.options.per!r}, step={self.step})"
+            f"droppable, {self.law}, per={options.per!r}{multiple}, step={self.step})"
         )
 
 

@@ -14,6 +14,7 @@ from ..._checks import fail, one_of
 from ..._errors import Unsupported
 from ...blocks import Execution, Gate
 from ...gates import Law, Per, draw, stream
+from ...gates._draw import require_subset
 from .._frame import Frame
 from ..following import Anatomy, Block, Scale, Unit
 from ._graph import Graph
@@ -26,8 +27,8 @@ MODEL = -1
 DroppedGrads = Literal["none", "zero"]
 """Gradient of the parameters of a dropped branch: None, or zeros (Huang et al.)."""
 
-Ranks = Literal["shared", "independent"]
-"""Whether processes that train together use the same gates."""
+Ranks = Literal["shared", "equal-depth", "independent"]
+"""Whether processes that train together use the same gates, or as many, or their own."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Options:
     dropped_grads: DroppedGrads = "none"
     ranks: Ranks | None = None
     scale: Scale = "block"
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         one_of("per", self.per, get_args(Per))
@@ -46,11 +48,15 @@ class Options:
         one_of("dropped_grads", self.dropped_grads, get_args(DroppedGrads))
         one_of("ranks", self.ranks, (None, *get_args(Ranks)))
         one_of("scale", self.scale, get_args(Scale))
+        require_subset(self.per, self.multiple)
+        if self.ranks == "equal-depth" and self.per != "batch":
+            remedy = "Use per='batch', or per='subset' for equally many samples per block."
+            raise fail("ranks", f"shared or independent for per={self.per!r}", self.ranks, remedy)
 
     @property
     def independent(self) -> bool:
         """Whether each process draws its own gates; by default if samples do."""
-        return self.per != "batch" if self.ranks is None else self.ranks == "independent"
+        return self.per != "batch" if self.ranks is None else self.ranks != "shared"
 
 
 class Controller:
@@ -261,7 +267,14 @@ class Controller:
                 "Gates per sample need a batch whose first dimension is its samples, all of one "
                 "shape; this one is nested or has no dimension. Use per='batch'."
             )
-        running.gates = draw(self.law, self.options.per, size, generator=generator)
+        running.gates = draw(
+            self.law,
+            self.options.per,
+            size,
+            multiple=self.options.multiple,
+            depth=stream(self.seed, self.step) if self.options.ranks == "equal-depth" else None,
+            generator=generator,
+        )
         running.lowered(x)
         # After all that may raise: a batch that is refused uses up no draw.
         self.step += 1

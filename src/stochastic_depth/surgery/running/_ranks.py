@@ -36,7 +36,7 @@ def check_processes(model: nn.Module, options: Options) -> None:
 
 
 def agree(model: nn.Module, options: Options, step: int) -> int:
-    """Return the number of the next draw: the largest of any process, where gates are shared.
+    """Return the number of the next draw: the largest of any process, where draws are shared.
 
     A process that made a forward more than the others, to log or because it alone was
     resumed, would draw other gates from then on: replicas would part company, and processes
@@ -46,7 +46,7 @@ def agree(model: nn.Module, options: Options, step: int) -> int:
         UserWarning: the processes did not agree.
     """
     group = _group(model)
-    if group is None or options.independent:
+    if group is None or (options.independent and options.ranks != "equal-depth"):
         return step
     # NCCL exchanges nothing but memory of a GPU.
     device = "cpu" if "gloo" in str(distributed.get_backend(group)) else "cuda"
