@@ -5,6 +5,7 @@ import functools
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 import stochastic_depth as sd
@@ -201,3 +202,19 @@ def test_gates_per_sample_need_one_row_per_sample():
         pytest.raises(sd.Unsupported, match="must be the 4 samples of the batch"),
     ):
         model(images("timm-vit", batch_size=5))
+
+
+def test_normalisation_on_a_shortcut_counts_a_gathered_batch_once():
+    torch.manual_seed(0)
+    model = torchvision.models.resnet18(num_classes=3)
+    sd.apply(model, sd.schedules.uniform(0.5), per="sample", transitions="drop")
+    gates = torch.ones(8, 4)
+    gates[:, 1::2] = 0
+    with sd.gating(model.train(), gates):
+        model(torch.randn(4, 3, 64, 64))
+    counted = {
+        name: int(norm.num_batches_tracked)
+        for name, norm in model.named_modules()
+        if isinstance(norm, torch.nn.BatchNorm2d)
+    }
+    assert set(counted.values()) == {1}, counted

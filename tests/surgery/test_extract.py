@@ -42,6 +42,17 @@ def test_it_computes_what_the_gates_compute(name, model, choose):
     assert all(torch.equal(model.state_dict()[key], before[key]) for key in before)
 
 
+@pytest.mark.parametrize(("granularity", "scale"), [("branch", "block"), ("block", "branch")])
+@pytest.mark.parametrize("name", ["timm-vit", "torchvision-swin"])
+def test_equal_gates_of_branches_scale_each_of_them(name, granularity, scale):
+    model, x = NETWORKS[name](), images(name)
+    sd.apply(model, sd.schedules.uniform(0.5), granularity=granularity, scale=scale)
+    gates = torch.full((len(sd.find_blocks(model)),), 0.5)
+    with sd.gating(model, gates.double()):
+        expected = model(x)
+    assert (sd.extract(model, gates)(x) - expected).abs().max() < 1e-12
+
+
 def test_dropped_blocks_are_physically_gone_and_other_keys_stay(name, model):
     blocks = sd.find_blocks(model)
     gates = zero_one(len(blocks))

@@ -54,8 +54,11 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
     """
     twin = copy.deepcopy(network("model", model))
     granularity: Granularity = "block"
+    each = False
     if CONTROLLER in vars(twin):
-        granularity = vars(twin)[CONTROLLER].anatomy.granularity
+        controller = vars(twin)[CONTROLLER]
+        granularity = controller.anatomy.granularity
+        each = granularity == "branch" or controller.options.scale == "branch"
         uninstall(twin)
     anatomy = Anatomy.of(twin, granularity, "drop", example)
     anatomy.require_droppable(twin)
@@ -75,7 +78,7 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
         if unit.uses > 1:
             raise Unsupported(f"{unit.path} cannot be cut: the model calls it {unit.uses} times.")
         every = mine if len(mine) == len(unit.branches) else mine * len(unit.branches)
-        left = cut(twin.get_submodule(unit.path), unit, every, shared)
+        left = cut(twin.get_submodule(unit.path), unit, every, shared, each=each)
         # The model is the block, and there is no parent to set it in.
         if not unit.path:
             return left

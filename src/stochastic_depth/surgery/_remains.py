@@ -93,14 +93,19 @@ class Nothing(nn.Module):
 
 
 class Times:
-    """A forward hook that multiplies one tensor of an output."""
+    """A forward hook that multiplies one tensor of an output, by a factor for each call in turn.
 
-    def __init__(self, factor: float, leaf: int) -> None:
-        self.factor, self.leaf = factor, leaf
+    One mask may stand at the end of several branches of a block.
+    """
+
+    def __init__(self, factors: list[float], leaf: int) -> None:
+        self.factors, self.leaf, self.calls = factors, leaf, 0
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
-        """Return the output times the factor."""
-        return on_leaf(output, self.leaf, lambda y: y * self.factor)
+        """Return the output times the factor of this call."""
+        factor = self.factors[self.calls % len(self.factors)]
+        self.calls += 1
+        return on_leaf(output, self.leaf, lambda y: y * factor)
 
 
 class Blend:
@@ -123,8 +128,17 @@ def is_left(module: nn.Module) -> bool:
     )
 
 
-def cut(block: nn.Module, unit: Unit, gates: list[float], shared: Set[int]) -> nn.Module:
+def cut(
+    block: nn.Module, unit: Unit, gates: list[float], shared: Set[int], *, each: bool
+) -> nn.Module:
     """Return what is left of a block under fixed gates, one per branch, not all 1.
+
+    Args:
+        block: the block, which is changed.
+        unit: what was found out about it.
+        gates: of its branches.
+        shared: parameters that are used elsewhere, too.
+        each: whether a gate scales each branch, rather than the change of the block.
 
     Raises:
         Unsupported: the block cannot be cut.
@@ -138,7 +152,8 @@ def cut(block: nn.Module, unit: Unit, gates: list[float], shared: Set[int]) -> n
         return _cut_member(block, gates[0])
     if not any(gates) and unit.shortcut is not None:
         return Remains(block, unit)
-    whole = len(gates) > 1 or not all(branch.exits for branch in unit.branches)
+    exits = all(branch.exits for branch in unit.branches)
+    whole = not (exits and (each or len(gates) == 1))
     # A gate on the whole change of a block cannot be folded into the weights of a branch.
     if len(set(gates)) == 1 and whole and unit.shortcut is not None:
         block.register_forward_hook(Blend(type(block), unit, gates[0]), with_kwargs=True)
@@ -150,7 +165,7 @@ def cut(block: nn.Module, unit: Unit, gates: list[float], shared: Set[int]) -> n
 
 
 def _cut_member(block: nn.Module, gate: float) -> nn.Module:
-    block.register_forward_hook(Times(gate, 0))
+    block.register_forward_hook(Times([gate], 0))
     return block
 
 
@@ -167,13 +182,15 @@ def _cut_branch(block: nn.Module, unit: Unit, number: int, gate: float, shared: 
     for exit in branch.exits:
         child = block.get_submodule(exit.path)
         weights = _last_weights(child)
+        calls = 1 + max(nth for b in unit.branches for path, nth in b.roles if path == exit.path)
         # Folded into weights that nobody else uses, a gate needs no hook in what is exported.
-        if weights and not {id(w) for w in weights} & shared:
+        if weights and calls == 1 and not {id(w) for w in weights} & shared:
             with torch.no_grad():
                 for weight in weights:
                     weight.mul_(gate)
         else:
-            child.register_forward_hook(Times(gate, exit.leaf))
+            factors = [gate if call == exit.nth else 1.0 for call in range(calls)]
+            child.register_forward_hook(Times(factors, exit.leaf))
 
 
 def _last_weights(child: nn.Module) -> list[nn.Parameter]:

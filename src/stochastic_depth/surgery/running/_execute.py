@@ -224,7 +224,7 @@ class Execution:
                 return self._on_rows(self._rows(leaves, gate, stream, rows), gate)
 
             return self._structured(replace_rows(leaves[stream], gate.index, run))
-        left = self._beside(leaves) if self.unit.hollow else self._left(leaves)
+        left = self._beside(leaves)
         output = self._on_rows(self._rows(leaves, gate), gate)
         first, form = pytree.tree_flatten(left)
         second = pytree.tree_leaves(output)
