@@ -89,7 +89,7 @@ class Trial:
     def __init__(self, written: Program, setting: Setting) -> None:
         self.written, self.setting = written, setting
         self.tolerance = 6e-2 if "autocast" in written.tags else 1e-8
-        if written.tags & {"shortcut config", "shortcut training"}:
+        if written.tags & {"shortcut argument", "shortcut config", "shortcut training"}:
             # A norm after it hides a factor, but for its eps, from the check of `apply`.
             self.tolerance = max(self.tolerance, 1e-4)
         self.dtype = torch.float32 if "autocast" in written.tags else torch.float64
@@ -224,7 +224,7 @@ class Trial:
             mine = _under(actual, path, deep=not rule.loose)
             wanted = [_under(expected, path, deep=not rule.loose)]
             wanted += [_under({f"{path}.{k}".replace("..", "."): v for k, v in s.items()}, path,
-                              deep=True) for s in rule.alternatives]  # fmt: skip
+                              deep=not rule.loose) for s in rule.alternatives]  # fmt: skip
             faults = [same_state(mine, state, self.tolerance) for state in wanted]
             if all(faults):
                 raise Different(f"{step}: {path} leaves {faults[0]}")
