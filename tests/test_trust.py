@@ -103,3 +103,11 @@ def test_what_it_makes_is_known_before_it_is_called(path, ok):
             InvalidArgument, match=rf"model must be the import path of a module.*{path}"
         ):
             component.require("model", torch.nn.Module, "a module")
+
+
+def test_a_file_may_be_called_like_a_module(tmp_path, monkeypatch, capsys):
+    (tmp_path / "page.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    for words in (["--out=page.html"], ["--out", "page.html"], ["page.html"]):
+        assert main(["report", "nowhere", *words]) == 2
+        assert "--trust" not in capsys.readouterr().err

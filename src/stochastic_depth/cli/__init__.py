@@ -6,7 +6,7 @@ needs is imported when it is used, so that `sdepth --help` does not wait for lib
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
 from .._arguments import parse
@@ -59,9 +59,28 @@ def _run(words: list[str]) -> int:
         return _run_verb(words)
 
 
+PLACES = ("--out", "--json", "--figures", "--data-dir", "--data.data_dir", "--config")
+"""Options that name files and folders; `page.html` is no import path."""
+
+
+def _without_places(words: list[str]) -> Iterator[str]:
+    """Yield the words that could name a class: no files, no folders, no runs."""
+    names = "plan" in words[:2]  # the one verb whose subject is a model
+    waiting = iter(words)
+    for word in waiting:
+        option, equals, _ = word.partition("=")
+        if option in PLACES:
+            if not equals:
+                next(waiting, None)
+        elif option.startswith("-") or names:
+            yield word
+            if not (equals or names):
+                yield next(waiting, "")
+
+
 def _run_verb(words: list[str]) -> int:
     parser = new_program_parser(DESCRIPTION, VERBS, wanted=words[:2])
-    require_trusted_names("what the command line names", words)
+    require_trusted_names("what the command line names", list(_without_places(words)))
     options = parse(parser, words)
     function = verb_function(options.verb)
     given = keywords(parser, options)
