@@ -52,6 +52,39 @@ def step_table() -> str:
     return "\n".join([*lines, "", caption])
 
 
+def compiled_table() -> str:
+    """Time of one compiled training step."""
+    result = read("compiled_step")
+    lines = [
+        "| model | drop rate | implementation | s / step | ÷ constant | ÷ ideal |",
+        "|---|---:|---|---:|---:|---:|",
+    ]
+    for model in result["models"]:
+        for rate in model["rates"]:
+            *rows, constant = rate["rows"]
+            seconds = f"{constant['seconds']:.2f}"
+            lines.append(
+                f"| {model['model']} | {rate['rate']} | constant depth | {seconds} | 1 | |"
+            )
+            lines += [
+                f"| | | {row['implementation']} | {row['seconds']:.2f} "
+                f"| {row['to_constant']:.2f} | {row['to_ideal']:.2f} |"
+                for row in rows
+            ]
+    compiling = "; ".join(
+        f"{name} {seconds:.0f} s"
+        for model in result["models"]
+        for name, seconds in model["compile_seconds"].items()
+    )
+    hardware, versions = result["hardware"], result["versions"]
+    caption = (
+        f"Compiled by inductor, one graph for all three rates, float32, 1 thread; median of "
+        f"{result['rounds']} interleaved rounds; {hardware['cpu']}, torch {versions['torch']}. "
+        f"First step: {compiling}."
+    )
+    return "\n".join([*lines, "", caption])
+
+
 def models_table() -> str:
     """Time of one training step of the usual models."""
     result = read("models_step")
@@ -143,6 +176,7 @@ PAGES = {
     "docs/faster.md": {
         "bench": step_table,
         "models": models_table,
+        "compiled": compiled_table,
         "program": program_table,
     },
 }
