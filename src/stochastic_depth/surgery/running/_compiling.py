@@ -15,7 +15,7 @@ from .._frame import first_tensor
 from ..following import spares
 from ._controller import Controller
 from ._entrance import before_draw, look_at_tools, products
-from ._graph import Entry, conditional, entry_of
+from ._graph import conditional, entry_of
 from ._seat import CONTROLLER, ORIGINAL, SEAT, Seat
 from ._spared import Spared
 
@@ -115,19 +115,24 @@ def _take_zeros_away(model: nn.Module, controller: Controller) -> None:
 def outside_graph(model: nn.Module) -> str:
     """Return why a model does not fit into one graph; note how its blocks stand in it."""
     controller: Controller = vars(model)[CONTROLLER]
-    for path, block in model.named_modules():
-        seat: Seat | None = vars(block).get(SEAT)
-        # An entry holds for good; a reason is looked at anew, since it may have gone.
-        if seat is None or isinstance(seat.entry, Entry):
-            continue
+    # Asked in every step: entries hold for good, only a reason is looked at anew.
+    if not controller.graph.entered and (reason := _enter(model, controller)):
+        return reason
+    return "" if controller.law.evaluation.eq(1).all() else "evaluated gates are not 1"
+
+
+def _enter(model: nn.Module, controller: Controller) -> str:
+    """Give every block its place in the graph; return why one has none, or ""."""
+    for block, seat in seats(model):
         # The gated forward takes any arguments: their names are those of the original.
         forward = inspect.signature(seat.original.forward)
         seat.entry = entry_of(block, seat, tuple(forward.parameters)[1:])
         if isinstance(seat.entry, str):
-            return f"{path}: {seat.entry}"
+            return f"{seat.unit.path}: {seat.entry}"
         if not (seat.entry.always or conditional(block)):
             controller.graph.gathers = True
-    return "" if controller.law.evaluation.eq(1).all() else "evaluated gates are not 1"
+    controller.graph.entered = True
+    return ""
 
 
 def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:

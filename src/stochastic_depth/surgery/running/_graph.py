@@ -41,6 +41,7 @@ class Graph:
         inside: whether the whole model is in the graph, and has drawn.
         gathers: whether a dropped block runs two samples with a factor of 0, because its
             conditional would not compile.
+        entered: whether every block is known to have a place in the graph.
     """
 
     keep: Tensor
@@ -50,6 +51,7 @@ class Graph:
     forced: bool = False
     inside: bool = False
     gathers: bool = False
+    entered: bool = False
 
     @classmethod
     def of(cls, count: int) -> "Graph":
@@ -57,10 +59,6 @@ class Graph:
         # Whatever the default device: to read a condition from a GPU would wait for it.
         ones = torch.ones(count, device="cpu")
         return cls(ones.bool(), ones)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Graph":
-        # The gates of a pass belong to the model that is running it.
-        return Graph.of(len(self.keep))
 
     def fill(self, gates: Gates, device: torch.device, size: int) -> None:
         """Put the gates of a pass on `size` samples where the graph finds them."""
