@@ -287,23 +287,10 @@ def calls() -> dict[str, Call]:
     add("mask", sd.stochastic_depth, x=(x[0], "fixed"), p=half, mode=(_given("batch"), "choice"))
     add("StochasticDepth", sd.StochasticDepth, p=half, mode=(_given("batch"), "choice"))
     add("DropPath", sd.DropPath, drop_prob=half, scale_by_keep=(_given(True), "flag"))
-    add(
-        "sensitivities",
-        sd.theory.sensitivities,
-        **theory,
-        y=y,
-        loss=mse,
-        at=(_given(None), "optional gates"),
-    )
-    add("discrepancies", sd.theory.discrepancies, **theory, at=(_given(None), "optional gates"))
-    add(
-        "regularizer",
-        sd.theory.regularizer,
-        **theory,
-        y=y,
-        loss=mse,
-        at=(_given(None), "optional gates"),
-    )
+    at = {"at": (_given(None), "optional gates")}
+    add("sensitivities", sd.theory.sensitivities, **theory, **at, y=y, loss=mse)
+    add("discrepancies", sd.theory.discrepancies, **theory, **at)
+    add("regularizer", sd.theory.regularizer, **theory, **at, y=y, loss=mse)
     estimate = {"law": law, "method": (_given("exact"), "choice")}
     add("expected_loss", sd.theory.expected_loss, **theory, y=y, loss=mse, **estimate)
     add("CifarResNet", sd.models.CifarResNet, **cifar)

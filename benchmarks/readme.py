@@ -7,7 +7,7 @@ python benchmarks/readme.py --check   # exit 1 if they do not say what the resul
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +55,10 @@ def step_table() -> str:
 def compiled_table() -> str:
     """Time of one compiled training step."""
     result = read("compiled_step")
-    lines = [
-        "| model | drop rate | implementation | s / step | ÷ constant | ÷ ideal |",
-        "|---|---:|---|---:|---:|---:|",
+    steps = [
+        (m["model"], rate["rate"], rate["rows"]) for m in result["models"] for rate in m["rates"]
     ]
-    for model in result["models"]:
-        for rate in model["rates"]:
-            *rows, constant = rate["rows"]
-            seconds = f"{constant['seconds']:.2f}"
-            lines.append(
-                f"| {model['model']} | {rate['rate']} | constant depth | {seconds} | 1 | |"
-            )
-            lines += [
-                f"| | | {row['implementation']} | {row['seconds']:.2f} "
-                f"| {row['to_constant']:.2f} | {row['to_ideal']:.2f} |"
-                for row in rows
-            ]
+    lines = _steps(steps)
     compiling = "; ".join(
         f"{name} {seconds:.0f} s"
         for model in result["models"]
@@ -88,21 +76,7 @@ def compiled_table() -> str:
 def models_table() -> str:
     """Time of one training step of the usual models."""
     result = read("models_step")
-    lines = [
-        "| model | drop rate | implementation | s / step | ÷ constant | ÷ ideal |",
-        "|---|---:|---|---:|---:|---:|",
-    ]
-    for model in result["models"]:
-        *rows, constant = model["rows"]
-        lines.append(
-            f"| {model['model']} | {model['rate']} | {constant['implementation']} "
-            f"| {constant['seconds']:.2f} | 1 | |"
-        )
-        lines += [
-            f"| | | {row['implementation']} | {row['seconds']:.2f} "
-            f"| {row['to_constant']:.2f} | {row['to_ideal']:.2f} |"
-            for row in rows
-        ]
+    lines = _steps((model["model"], model["rate"], model["rows"]) for model in result["models"])
     hardware, versions = result["hardware"], result["versions"]
     caption = (
         f"Batch {result['batch_size']}, {result['image_size']}x{result['image_size']}, float32, "
@@ -111,6 +85,24 @@ def models_table() -> str:
         f"{versions['torch']}, torchvision {versions['torchvision']}, timm {versions['timm']}."
     )
     return "\n".join([*lines, "", caption])
+
+
+def _steps(measured: Iterable[tuple[str, float, list[dict[str, Any]]]]) -> list[str]:
+    """Return the lines of a table of models, their drop rates, and steps, the constant one last."""
+    lines = [
+        "| model | drop rate | implementation | s / step | ÷ constant | ÷ ideal |",
+        "|---|---:|---|---:|---:|---:|",
+    ]
+    for model, rate, (*rows, constant) in measured:
+        lines.append(
+            f"| {model} | {rate} | {constant['implementation']} | {constant['seconds']:.2f} | 1 | |"
+        )
+        lines += [
+            f"| | | {row['implementation']} | {row['seconds']:.2f} "
+            f"| {row['to_constant']:.2f} | {row['to_ideal']:.2f} |"
+            for row in rows
+        ]
+    return lines
 
 
 def program_table() -> str:
