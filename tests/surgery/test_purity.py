@@ -124,21 +124,23 @@ def test_blocks_may_share_a_child():
 class Scaled(nn.Module):
     """The shortcut is multiplied by a number of the configuration."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: nn.Module) -> None:
         super().__init__()
-        self.f, self.config = nn.Linear(4, 4), {"gain": 0.5}
+        self.f, self.config, self.after = nn.Linear(4, 4), {"gain": 0.5}, after
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.config["gain"] + self.f(x)
+        return self.after(x * self.config["gain"] + self.f(x))
 
 
-def test_a_number_on_the_shortcut_is_not_frozen():
-    block = Scaled()
+# A normalization hides the number but for its epsilon.
+@pytest.mark.parametrize("after", [nn.Identity(), nn.LayerNorm(4)])
+def test_a_number_on_the_shortcut_is_not_frozen(after):
+    block = Scaled(after)
     model = Model(block)
     x = torch.randn(3, 4)
     sd.apply(model, sd.gates.Deterministic(torch.zeros(1)), example=x)
-    block.config["gain"] = 3.0
-    torch.testing.assert_close(model(x), 3 * model.stem(x))
+    block.config["gain"] = 1e-4
+    torch.testing.assert_close(model(x), after(1e-4 * model.stem(x)))
 
 
 class Rectified(nn.Module):

@@ -28,6 +28,9 @@ from ._untouched import in_mode
 
 NO_EXIT = "its branch leaves in no child, where a gate of its own could be put"
 FROZEN = "its shortcut depends on a number that may change"
+FACTORS = 0.9, 1e-6
+"""What numbers are multiplied by to see whether they matter. A normalization hides the size of
+its input, until its epsilon is the larger of the two."""
 
 
 def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[Seen]) -> None:
@@ -90,11 +93,15 @@ def _check_shortcut(trial: Trial, sizes: Sequence[Arguments], known: Known) -> N
     fault = _check_exits(trial, sizes, known)
     if not fault:
         # A derived step has the numbers of the recording, frozen, where the block reads them anew.
-        with other_numbers(trial.block):
-            other = arguments_with(sizes[0], [_other(leaf) for leaf in sizes[0].leaves])
-            fault = FROZEN if _faults(trial, [other], known) else ""
+        fault = FROZEN if any(_frozen(trial, sizes[0], known, f) for f in FACTORS) else ""
     if fault:
         trial.unit.shortcut, trial.unit.masked = None, fault
+
+
+def _frozen(trial: Trial, arguments: Arguments, known: Known, factor: float) -> str:
+    with other_numbers(trial.block, factor):
+        leaves = [_other(leaf, factor) for leaf in arguments.leaves]
+        return _faults(trial, [arguments_with(arguments, leaves)], known)
 
 
 def learn(unit: Unit, block: nn.Module, kind: type[nn.Module], arguments: Arguments) -> Known:
@@ -164,8 +171,8 @@ def parameters_on(branches: Iterable[Branch], block: nn.Module) -> Iterator[nn.P
 
 
 @contextmanager
-def other_numbers(block: nn.Module) -> Iterator[None]:
-    """Change the numbers that a block computes with, for a while.
+def other_numbers(block: nn.Module, factor: float) -> Iterator[None]:
+    """Multiply the numbers that a block computes with, for a while.
 
     A shortcut that was derived from a recording has the numbers of the recording.
     """
@@ -176,7 +183,7 @@ def other_numbers(block: nn.Module) -> Iterator[None]:
     ]
     try:
         for holder, name, value in changed:
-            holder[name] = _other(value)
+            holder[name] = _other(value, factor)
         yield
     finally:
         for holder, name, value in reversed(changed):
@@ -198,8 +205,8 @@ def _numbers(holder: Any, depth: int = 3) -> Iterator[tuple[Any, Any, float]]:
                 yield from _numbers(attributes, depth - 1)
 
 
-def _other(value: Any) -> Any:
-    return value * 0.9 if isinstance(value, float) else value
+def _other(value: Any, factor: float) -> Any:
+    return value * factor if isinstance(value, float) else value
 
 
 def _faults(trial: Trial, sizes: Sequence[Arguments], known: Known) -> str:
