@@ -29,6 +29,12 @@ PAPERS = {
         "what random depth adds to the loss, how gradients grow under it, when its noise is "
         "Gaussian, and how to spend a budget on blocks.",
     ),
+    "hayou2023": (
+        "Hayou & Yang 2023, with gates",
+        "S. Hayou and G. Yang, *Width and Depth Limits Commute in Residual Networks*, ICML 2023: "
+        "two inputs of a wide and deep network follow one flow. The paper has no gates; with them "
+        "it matters whether samples share a draw, [as derived here](../api/theory.md).",
+    ),
     "marion2022": (
         "Marion et al. 2022",
         "P. Marion, A. Fermanian, G. Biau and J.-P. Vert, *Scaling ResNets in the Large-Depth "

@@ -50,6 +50,7 @@ from ._scaling_limits import (
     regime,
 )
 from ._weight_regularity import holder_exponent, hurst_exponent, total_variation
+from ._wide_limit import WideLimit, wide_limit
 
 __all__ = [
     # first order
@@ -82,6 +83,7 @@ __all__ = [
     "Classification",
     "Regime",
     "RelativeChange",
+    "WideLimit",
     "classify",
     "critical_exponent",
     "expected_change",
@@ -90,6 +92,7 @@ __all__ = [
     "log_norm_growth",
     "regime",
     "relative_change",
+    "wide_limit",
     # all at once
     "Diagnosis",
     "OutputNoise",
