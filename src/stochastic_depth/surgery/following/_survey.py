@@ -6,9 +6,9 @@ from typing import Any
 from torch import nn
 
 from ...blocks import Residual
-from ._branches import BranchReader, alone, relative
-from ._exits import Exit, exits
+from ._branches import BranchReader, alone
 from ._joins import Join, ShortcutKind, find_joins
+from ._nesting import Nesting, grouped, is_part
 from ._observe import Observation, observe
 from ._recording import Call, Recording
 from ._shortcut import PASSES_SIGN, NotDerivable, derive
@@ -59,11 +59,11 @@ class _Survey:
         self.recording: Recording = observation.recording
         self.others: list[Other] = []
         self.joins: list[Join] = []
-        self.members: dict[Join, Exit | None] = {}
         # By every path: blocks that share a child each know it by a path of their own.
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.branches = BranchReader(self.modules, observation)
         self.kinds = {path: type(module).__name__ for path, module in self.modules.items()}
+        self.nesting = Nesting(self.recording, self.kinds, self._other)
         self.sites = {
             f"{path}.{name}" if path else name: path
             for path, module in self.modules.items()
@@ -171,7 +171,7 @@ class _Survey:
         blocks = {join.owner.path for join in marked}
         for path in dict.fromkeys(join.owner.path for join in joins):
             inside = any(path == b or path.startswith(f"{b}.") or b == "" for b in blocks)
-            if not inside and not any(self._is_part(b, path) for b in blocks):
+            if not inside and not any(is_part(b, path) for b in blocks):
                 self._other(path, "its addition has no drop site, as others of this model have")
 
     def _other(self, path: str, reason: str) -> None:
@@ -180,88 +180,11 @@ class _Survey:
             self.others.append(other)
 
     def _units(self, joins: list[Join]) -> Iterator[Unit]:
-        groups = self._nested(self._grouped(joins))
-        for path, group in groups.items():
+        for path, group in self.nesting.blocks(joins).items():
             yield from self._of_group(path, group)
 
-    def _grouped(self, joins: list[Join]) -> dict[str, list[Join]]:
-        groups: dict[str, list[Join]] = {}
-        for join in joins:
-            groups.setdefault(join.owner.path, []).append(join)
-        return groups
-
-    def _nested(self, groups: dict[str, list[Join]]) -> dict[str, list[Join]]:
-        """Give each addition to one block: blocks do not lie within blocks."""
-        for outer in sorted(groups, key=lambda path: path.count(".") if path else -1, reverse=True):
-            inner = [path for path in groups if self._is_part(path, outer)]
-            if not inner or outer not in groups:
-                continue
-            # A part with a name is a step of the block; one with a number is a block of a stack.
-            parts = [path for path in inner if not _has_list(relative(path, outer))]
-            if len(parts) == len(inner) and all(self._beside(groups, p, outer) for p in parts):
-                for path in parts:  # such as BertAttention and BertLayer: steps of one block
-                    groups[outer] = groups.pop(path) + groups[outer]
-                groups[outer].sort(key=lambda join: join.operation)
-            elif len(parts) == len(inner) and self._only_inner(groups, parts, outer):
-                for path in parts:  # such as the mixer of a Mamba block: steps of its branch
-                    del groups[path]
-                    self._other(path, "its addition is a step of a branch")
-            elif looped := self._looped(outer, groups[outer], groups):
-                if len(looped) < len(groups[outer]):
-                    self._other(outer, "an addition of it goes around blocks")
-                groups[outer] = looped
-            else:
-                del groups[outer]
-                self._other(outer, "it contains blocks")
-        return groups
-
-    def _beside(self, groups: dict[str, list[Join]], inner: str, outer: str) -> bool:
-        """Return whether the additions of a part are on the outer stream, not in a branch."""
-        sums = {join.total for join in groups[inner]}
-        return not any(sums & join.between for join in groups[outer])
-
-    @staticmethod
-    def _only_inner(groups: dict[str, list[Join]], parts: list[str], outer: str) -> bool:
-        """Return whether the block alone has a stream, and its parts none of their own."""
-        within = (join for path in parts for join in groups[path])
-        return all(join.kind != "identity" for join in within) and all(
-            join.kind != "projection"  # a change of precision is no identity
-            for join in groups[outer]
-        )
-
-    @staticmethod
-    def _is_part(inner: str, outer: str) -> bool:
-        return inner != outer and (outer == "" or inner.startswith(f"{outer}."))
-
-    def _looped(self, path: str, joins: list[Join], groups: dict[str, list[Join]]) -> list[Join]:
-        """Return the additions, two at least, of what the members of a list return."""
-        inside = f"{path}." if path else ""
-        members = {join: f"{inside}{exit.path}" for join in joins if (exit := self._member(join))}
-        within = {p for p in groups if p != path}
-        free = {
-            join: whole
-            for join, whole in members.items()
-            if not any(
-                p == whole or self._is_part(p, whole) or self._is_part(whole, p) for p in within
-            )
-            and not any(self._is_part(whole, other) for other in members.values())
-        }
-        # A frequent class that loops over unlike modules is a block, and they are its steps.
-        owners = [p for p in groups if self.kinds[p] == self.kinds[path]]
-        one = len(owners) == 1 or len({self.kinds[whole] for whole in free.values()}) == 1
-        # One member alone may be any child with a number for a name, as in a Sequential.
-        return list(free) if len(free) > 1 and one else []
-
-    def _member(self, join: Join) -> Exit | None:
-        """Return where the branch of an addition leaves, if that is a member of a list."""
-        if join not in self.members:
-            found = exits(self.recording, join.owner, join)
-            single = len(found) == 1 and _has_list(found[0].path)
-            self.members[join] = found[0] if single else None
-        return self.members[join]
-
     def _of_group(self, path: str, joins: list[Join]) -> Iterator[Unit]:
-        if looped := self._looped(path, joins, self._grouped(joins)):
+        if looped := self.nesting.looped(path, joins, grouped(joins)):
             yield from self._members(path, looped)
             return
         calls = self.recording.calls_of(path)
@@ -272,7 +195,7 @@ class _Survey:
     def _members(self, path: str, joins: list[Join]) -> Iterator[Unit]:
         found: dict[str, Unit] = {}
         for join in joins:
-            exit = self._member(join)
+            exit = self.nesting.member(join)
             assert exit is not None  # noqa: S101  # the caller has looked
             whole = f"{path}.{exit.path}" if path else exit.path
             calls = self.recording.calls_of(whole)
@@ -350,8 +273,8 @@ class _Survey:
         """Say of modules with drop sites that are not on a branch what is wrong with them."""
         places = [unit.path for unit in units]
         for path in dict.fromkeys(self.sites.values()):
-            inside = any(path == p or self._is_part(path, p) for p in places)
-            if not inside and not any(self._is_part(p, path) for p in places):
+            inside = any(path == p or is_part(path, p) for p in places)
+            if not inside and not any(is_part(p, path) for p in places):
                 self._other(path, self._fault(path))
 
     def _fault(self, path: str) -> str:
@@ -393,7 +316,3 @@ class _Survey:
                 self.recording.stopped,
                 "it is a lazy layer: what follows it was not seen; run the model once first",
             )
-
-
-def _has_list(path: str) -> bool:
-    return any(part.isdigit() for part in path.split("."))
