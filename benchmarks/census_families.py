@@ -1,7 +1,7 @@
 """Every family of transformers, built small: its default configuration with small numbers."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,16 @@ SMALL: dict[str, Any] = {
     "conv_stride": (5, 2), "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
 }  # fmt: skip
 
+COUNTS = {
+    "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers",
+    "num_decoder_layers", "num_encoder_layers", "vocab_size", "use_cache", "layerdrop",
+    "encoder_layerdrop", "decoder_layerdrop", "pad_token_id",
+}  # fmt: skip
+"""Numbers that fit to no other."""
+
+LARGEST = 60_000_000
+"""Parameters of what is still measured."""
+
 DIVIDED = {"n_group": 1, "topk_group": 1}
 """Numbers that must divide others."""
 
@@ -58,11 +68,30 @@ def families() -> Iterator[str]:
 
 
 def build(family: str, rate: float) -> nn.Module:
-    """Return the base model of a family, of a small configuration."""
+    """Return the base model of a family, of the smallest configuration that it accepts.
+
+    Sizes that must fit to each other may do so in the default alone: there, only the numbers of
+    layers and of words are made small.
+    """
+    failure: Exception | None = None
+    for names in (SMALL.keys(), COUNTS):
+        try:
+            with torch.device("meta"):
+                size = sum(p.numel() for p in _built(family, rate, names).parameters())
+            if size <= LARGEST:
+                return _built(family, rate, names)
+            failure = failure or ValueError(f"{size / 1e6:.0f} million parameters when small")
+        except Exception as error:  # of any kind, from any family
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _built(family: str, rate: float, names: Collection[str]) -> nn.Module:
     from transformers import CONFIG_MAPPING, AutoModel
 
     config = CONFIG_MAPPING[family]()
-    _shrink(config)
+    _shrink(config, names)
     if rate:
         if not hasattr(config, "drop_path_rate"):
             raise TypeError("it takes no drop rate")
@@ -74,17 +103,17 @@ def build(family: str, rate: float) -> nn.Module:
         return AutoModel.from_config(config, **chosen)
 
 
-def _shrink(config: Any) -> None:
-    """Make the numbers of a configuration small, and of those within it."""
+def _shrink(config: Any, names: Collection[str]) -> None:
+    """Make some numbers of a configuration small, and of those within it."""
     staged = hasattr(config, "depths")
     for name, value in list(vars(config).items()):
         if hasattr(value, "to_dict"):
-            _shrink(value)
-        elif isinstance(value, list | tuple) and name in STAGES and value:
+            _shrink(value, names)
+        elif name in STAGES and isinstance(value, list | tuple) and value and names != COUNTS:
             if isinstance(value[0], int):
                 small = STAGES[name][: len(value)]
                 setattr(config, name, type(value)(small))
-        elif name in SMALL and _alike(value, SMALL[name]) and not (staged and name in DERIVED):
+        elif name in names and _alike(value, SMALL[name]) and not (staged and name in DERIVED):
             setattr(config, name, DIVIDED.get(name, SMALL[name]))
     kinds = vars(config).get("layer_types")  # some derive them
     if isinstance(kinds, list) and hasattr(config, "num_hidden_layers"):
