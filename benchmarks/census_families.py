@@ -30,6 +30,7 @@ SMALL: dict[str, Any] = {
     **dict.fromkeys(("num_experts_per_tok", "moe_topk", "n_group", "topk_group"), 2),
     "max_position_embeddings": 64, "n_positions": 64, "max_source_positions": 32,
     "max_target_positions": 32, "image_size": 32, "patch_size": 8, "first_k_dense_replace": 1,
+    "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8,
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
     "layerdrop": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0, "use_cache": False,
     "num_mel_bins": 16, "num_feat_extract_layers": 2, "conv_dim": (32, 32), "conv_kernel": (10, 3),
@@ -68,34 +69,56 @@ def families() -> Iterator[str]:
 
 
 def build(family: str, rate: float) -> nn.Module:
-    """Return the base model of a family, of the smallest configuration that it accepts.
+    """Return the base model of a family, of the smallest configuration that it runs with.
 
-    Sizes that must fit to each other may do so in the default alone: there, only the numbers of
-    layers and of words are made small.
+    Raises:
+        TypeError: it takes no drop rate.
+        ValueError: none was found; the reason is that of the first attempt.
     """
-    failure: Exception | None = None
-    for names in (SMALL.keys(), COUNTS):
+    from transformers import CONFIG_MAPPING
+
+    if rate and not hasattr(CONFIG_MAPPING[family](), "drop_path_rate"):
+        raise TypeError("it takes no drop rate")
+    failures = []
+    for configure in (_set, _made_anew, _counted):
         try:
+            config = configure(CONFIG_MAPPING[family])
+            if rate:
+                config.drop_path_rate = rate
             with torch.device("meta"):
-                size = sum(p.numel() for p in _built(family, rate, names).parameters())
-            if size <= LARGEST:
-                return _built(family, rate, names)
-            failure = failure or ValueError(f"{size / 1e6:.0f} million parameters when small")
+                size = sum(p.numel() for p in _built(config).parameters())
+            if size > LARGEST:
+                raise ValueError(f"{size / 1e6:.0f} million parameters when small")
+            return _running(_built(config))
         except Exception as error:  # of any kind, from any family
-            failure = failure or error
-    assert failure is not None
-    raise failure
+            failures.append(f"{type(error).__name__}: {error}")
+    raise ValueError(failures[0])
 
 
-def _built(family: str, rate: float, names: Collection[str]) -> nn.Module:
-    from transformers import CONFIG_MAPPING, AutoModel
+def _set(kind: Any) -> Any:
+    """Return the default configuration with small numbers in place of its own."""
+    config = kind()
+    _shrink(config, SMALL)
+    return config
 
-    config = CONFIG_MAPPING[family]()
-    _shrink(config, names)
-    if rate:
-        if not hasattr(config, "drop_path_rate"):
-            raise TypeError("it takes no drop rate")
-        config.drop_path_rate = rate
+
+def _made_anew(kind: Any) -> Any:
+    """Return a configuration made of small numbers, with what it derives from them."""
+    default = vars(kind())
+    small = {n: v for n, v in SMALL.items() if n in default and _alike(default[n], v)}
+    return kind(**small | {n: v for n, v in DIVIDED.items() if n in small})
+
+
+def _counted(kind: Any) -> Any:
+    """Return the default configuration with few layers: some sizes fit in it alone."""
+    config = kind()
+    _shrink(config, COUNTS)
+    return config
+
+
+def _built(config: Any) -> nn.Module:
+    from transformers import AutoModel
+
     chosen = {"attn_implementation": "eager"}
     try:  # grouped kernels know no float64
         return AutoModel.from_config(config, **chosen, experts_implementation="eager")
@@ -103,9 +126,25 @@ def _built(family: str, rate: float, names: Collection[str]) -> nn.Module:
         return AutoModel.from_config(config, **chosen)
 
 
+@torch.no_grad()
+def _running(model: nn.Module) -> nn.Module:
+    """Return the model, if there is something that it takes."""
+    model.double().eval()
+    tried = []
+    for given in inputs(model):
+        try:
+            model(**given)
+        except Exception as error:  # of any kind, from any family
+            tried.append(f"{', '.join(given)}: {error}")
+        else:
+            return model
+    raise ValueError("; ".join(tried))
+
+
 def _shrink(config: Any, names: Collection[str]) -> None:
     """Make some numbers of a configuration small, and of those within it."""
     staged = hasattr(config, "depths")
+    heads = [getattr(config, name, None) for name in ("num_attention_heads", "num_key_value_heads")]
     for name, value in list(vars(config).items()):
         if hasattr(value, "to_dict"):
             _shrink(value, names)
@@ -115,6 +154,8 @@ def _shrink(config: Any, names: Collection[str]) -> None:
                 setattr(config, name, type(value)(small))
         elif name in names and _alike(value, SMALL[name]) and not (staged and name in DERIVED):
             setattr(config, name, DIVIDED.get(name, SMALL[name]))
+    if heads[0] is not None and heads[0] == heads[1]:  # latent attention has no groups of heads
+        config.num_key_value_heads = config.num_attention_heads
     kinds = vars(config).get("layer_types")  # some derive them
     if isinstance(kinds, list) and hasattr(config, "num_hidden_layers"):
         config.layer_types = [*kinds[-config.num_hidden_layers :]]
