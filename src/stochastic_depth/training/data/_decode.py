@@ -43,7 +43,7 @@ def decoded(
     if not records.files:
         array = _fill(records, image_size, path=None)
     else:
-        folder = Path(cache_dir).expanduser() if cache_dir else _user_cache()
+        folder = Path(cache_dir).expanduser() if cache_dir else user_cache()
         path = folder / f"{_fingerprint(records, image_size)}.npy"
         try:
             if not path.exists():
@@ -77,6 +77,9 @@ def _fill(records: Records, image_size: int | None, path: Path | None) -> np.nda
         array = np.empty(shape, layout.dtype)
     else:
         array = np.lib.format.open_memmap(path, mode="w+", dtype=layout.dtype, shape=shape)
+        with path.open("r+b") as file:
+            # A disk that fills up while pixels are written to a map ends the process.
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     for index, pixels in enumerate(decode(records, layout)):
         array[index] = pixels
     if isinstance(array, np.memmap):
@@ -92,7 +95,8 @@ def _fingerprint(records: Records, image_size: int | None) -> str:
     return digest.hexdigest()[:32]
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """Return the folder of decoded copies, unless a configuration names another."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(root).expanduser() / "stochastic_depth"
 

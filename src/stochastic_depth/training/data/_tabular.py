@@ -1,10 +1,9 @@
 """Tables of images and labels: data sets of the Hugging Face hub, and folders of parquet files."""
 
 import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..._errors import DataError
-from ._records import SPLIT_WORDS, Records, Source, integer_labels, open_image
+from ._pictures import cell_image, cells_of, parquet_pictures, split_of
+from ._records import SPLIT_WORDS, Records, Source, integer_labels
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "fine_labels")
@@ -34,14 +34,6 @@ def _choose(columns: Collection[str], names: tuple[str, ...], where: str) -> str
     raise DataError(
         f"{where} must have a column named {' or '.join(names)}; it has {', '.join(columns)}."
     )
-
-
-def cell_image(cell: Mapping[str, Any] | bytes | None, where: str) -> Image.Image:
-    """Open the image of one cell: encoded bytes, or a mapping with `bytes`."""
-    encoded = cell.get("bytes") if isinstance(cell, Mapping) else cell
-    if not isinstance(encoded, bytes):
-        raise DataError(f"{where} must hold the bytes of an image; got {type(encoded).__name__}.")
-    return open_image(BytesIO(encoded), where)
 
 
 # Where the hub keeps the data sets we call by name: id, and configuration where it has several.
@@ -82,21 +74,16 @@ def read_hub(name: str) -> Source:
 
 
 def _hub_records(part: Any, name: str) -> Records:
-    from datasets import Image as ImageFeature
-
     column, label = image_and_label(part.column_names, name)
-    cells = part.select_columns([column]).cast_column(column, ImageFeature(decode=False))
-
-    def where(index: int) -> str:
-        return f"{name}, row {index}"
+    cells = cells_of(part, column, name)
 
     def images() -> Iterator[Image.Image]:
-        for index, row in enumerate(cells):
-            yield cell_image(row[column], where(index))
+        for index, row in enumerate(cells.table):
+            yield cell_image(row[column], cells.where(index))
 
     labels = integer_labels(part.with_format("numpy")[label][:], name)
     files = tuple(Path(entry["filename"]) for entry in part.cache_files)
-    return Records(labels, images, where, files)
+    return Records(labels, images, cells.where, files, lambda cache: cells)
 
 
 def _class_names(part: Any, name: str) -> tuple[str, ...]:
@@ -130,7 +117,7 @@ def read_parquet(folder: Path) -> Source:
     """
     shards: dict[str, list[_Shard]] = {}
     for path in parquet_files(folder):
-        shards.setdefault(_split_of(path), []).append(_open(path))
+        shards.setdefault(split_of(path), []).append(_open(path))
     names = next(iter(shards.values()))[0].class_names()
     return Source(
         str(folder), {split: _parquet_records(part) for split, part in shards.items()}, names
@@ -187,17 +174,9 @@ def _parquet_records(shards: Sequence[_Shard]) -> Records:
             yield cell_image(cell, where(index))
 
     labels = torch.cat([shard.labels() for shard in shards])
-    return Records(labels, images, where, files=tuple(shard.path for shard in shards))
-
-
-def _split_of(path: Path) -> str:
-    words = (re.split(r"[-_. ]", path.name)[0].lower(), path.parent.name.lower())
-    for word in words:
-        if word in SPLIT_WORDS:
-            return SPLIT_WORDS[word]
-    raise DataError(
-        f"{path} must say which split it holds; its name must begin with train, validation or test."
-    )
+    files, first = tuple(shard.path for shard in shards), shards[0]
+    pictures = partial(parquet_pictures, files, first.image, str(first.path.parent))
+    return Records(labels, images, where, files, pictures)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
