@@ -10,6 +10,7 @@ from ..._checks import count, fail, one_of, seed_or_step
 from ._augment import Augmentation
 from ._photographs import Photographs
 from ._splits import Examples
+from ._streams import PhotoStream
 from ._views import Mixing, seed_of
 
 Batch = tuple[Shaped[Tensor, "N *input"], Int[Tensor, "N *target"] | Float[Tensor, "N K"]]
@@ -149,9 +150,9 @@ class Batches:
         """Return the rows of the examples in the order of an epoch."""
         if self._order is None or self._order[0] != epoch:
             rows = torch.arange(len(self.examples))
-            if self.shuffle:
-                rows = torch.randperm(len(rows), generator=_stream(self.seed, epoch))
             on_disk = isinstance(self.examples, Photographs)
+            if self.shuffle and not isinstance(self.examples, PhotoStream):  # it shuffles itself
+                rows = torch.randperm(len(rows), generator=_stream(self.seed, epoch))
             self._order = (epoch, rows if on_disk else rows.to(self.examples.device))
         return self._order[1]
 

@@ -21,7 +21,8 @@ from ._photographs import Photographs
 from ._records import Records, Source
 from ._sources import read
 from ._splits import Examples, Splits
-from ._views import centre_view, mixing_of, seeded, training_view
+from ._streams import load_streams
+from ._views import centre_view, checked, mixing_of, training_view
 
 MEMORY = 4 * 2**30  # bytes of pixels that are held in memory unless asked otherwise
 TENTH = 0.1  # of every class is the test, where the data have no other
@@ -57,6 +58,8 @@ def load(config: DataConfig) -> Splits:
     """
     if config.is_text:
         return load_text(config)
+    if config.loading == "stream":
+        return load_streams(config)
     source = read(config)
     mixing_of(config, len(source.class_names))  # to be refused here; it is built later
     if _in_memory(config, source):
@@ -102,9 +105,7 @@ def _load_from_disk(config: DataConfig, source: Source) -> Splits:
     sets = {split: _photographs(part, config, skipped) for split, part in source.splits.items()}
     parts, notes = _divide(sets, config)
     normalization = _measured(parts[0], config)
-    training = training_view(config, normalization)
-    with seeded(0):
-        training(Image.new("RGB", (config.image_size, 2 * config.image_size)))  # to be refused here
+    training = checked(training_view(config, normalization))
     own = [replace(part, normalization=normalization, training=training) for part in parts]
     note = f"read from the disk in every epoch, by {own[0].processes or 'no'} worker processes"
     return _splits(source, own, own[0].input_shape, (note, *notes))

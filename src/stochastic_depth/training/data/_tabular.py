@@ -1,7 +1,7 @@
 """Tables of images and labels: data sets of the Hugging Face hub, and folders of parquet files."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -24,10 +24,14 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "fine_labels")
 
 def image_and_label(columns: Collection[str], where: str) -> tuple[str, str]:
     """Return the names of the image and the label column of a table."""
-    return _choose(columns, IMAGE_COLUMNS, where), _choose(columns, LABEL_COLUMNS, where)
+    return (
+        require_column(columns, IMAGE_COLUMNS, where),
+        require_column(columns, LABEL_COLUMNS, where),
+    )
 
 
-def _choose(columns: Collection[str], names: tuple[str, ...], where: str) -> str:
+def require_column(columns: Collection[str], names: tuple[str, ...], where: str) -> str:
+    """Return the first of several names that a table has as a column."""
     for name in names:
         if name in columns:
             return name
@@ -59,18 +63,32 @@ def read_hub(name: str) -> Source:
     """
     import datasets  # slow to import, and the other sources do without
 
-    identifier, configuration = HUB.get(name, (name, None))
-    try:
-        parts = datasets.load_dataset(identifier, configuration)
-    except Exception as error:  # whatever the network, the hub and its builders raise
-        remedy = "Pass the folder of a local copy, data.data_dir for a named data set."
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{identifier} cannot be loaded ({reason}). {remedy}") from error
+    identifier, configuration = hub_place(name)
+    parts = opened(identifier, lambda: datasets.load_dataset(identifier, configuration))
     known = {SPLIT_WORDS[split]: part for split, part in parts.items() if split in SPLIT_WORDS}
     if not known:
         raise DataError(f"{identifier} must have a split train; it has {', '.join(parts)}.")
     splits = {split: _hub_records(part, f"{identifier}, {split}") for split, part in known.items()}
     return Source(identifier, splits, _class_names(next(iter(known.values())), identifier))
+
+
+def hub_place(name: str) -> tuple[str, str | None]:
+    """Return the hub id of a data set, and its configuration where it has several."""
+    return HUB.get(name, (name, None))
+
+
+def opened(identifier: str, load: Callable[[], Any]) -> Any:
+    """Return what `datasets` loads.
+
+    Raises:
+        DataError: it cannot.
+    """
+    try:
+        return load()
+    except Exception as error:  # whatever the network, the hub and its builders raise
+        remedy = "Pass the folder of a local copy, data.data_dir for a named data set."
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{identifier} cannot be loaded ({reason}). {remedy}") from error
 
 
 def _hub_records(part: Any, name: str) -> Records:

@@ -84,6 +84,17 @@ def training_view(config: DataConfig, normalization: Normalization) -> View:
     return View(size, steps, transforms, normalization)
 
 
+def checked(view: View) -> View:
+    """Return a view that has shown a blank photograph without an error.
+
+    Raises:
+        InvalidArgument: a transform that photographs cannot have.
+    """
+    with seeded(0):
+        view(Image.new("RGB", (view.size, 2 * view.size)))
+    return view
+
+
 def _centre(config: DataConfig) -> list[Transform]:
     from torchvision.transforms import v2
 
