@@ -155,7 +155,7 @@ def _samples(path: Path) -> Iterator[tuple[int, int, str, int]]:
                 folder, _, name = member.name.rpartition("/")
                 key, _, suffix = name.partition(".")
                 key, suffix = f"{folder}/{key}", f".{suffix.lower()}"
-                if suffix.endswith(IMAGE_SUFFIXES):
+                if suffix in IMAGE_SUFFIXES:
                     images[key] = (member.offset_data, member.size, member.name)
                 elif suffix == ".cls" and (file := archive.extractfile(member)):
                     classes[key] = int(file.read())

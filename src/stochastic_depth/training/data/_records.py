@@ -8,7 +8,7 @@ from typing import IO, Protocol
 import numpy as np
 import torch
 from jaxtyping import Int
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..._errors import DataError
@@ -86,6 +86,8 @@ def open_image(encoded: IO[bytes] | Path, where: str) -> Image.Image:
     """Open an image; its pixels are decoded later."""
     try:
         return Image.open(encoded, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{where} must be an image; it is of no known format.") from error
     except Exception as error:  # Pillow's decoders raise a dozen unrelated classes
         raise DataError(f"{where} must be an image; it cannot be read ({error}).") from error
 

@@ -28,7 +28,7 @@ from ._splits import Splits
 from ._tabular import IMAGE_COLUMNS, LABEL_COLUMNS, hub_place, opened, require_column
 from ._views import centre_view, checked, seed_of, training_view
 
-SHUFFLED = 2048  # encoded images among which the next one is drawn
+SHUFFLED = 1000  # encoded images among which the next one is drawn
 MEASURED = 512  # images whose statistics stand for those of all
 IMAGES = (*IMAGE_COLUMNS, *(suffix[1:] for suffix in IMAGE_SUFFIXES))
 LABELS = (*LABEL_COLUMNS, "cls")
