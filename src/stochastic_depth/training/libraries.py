@@ -20,6 +20,7 @@ from .._errors import DataError
 __all__ = ["ImageClassifier", "network"]
 
 WITHIN = ("model", "state_dict")  # where training programs put the weights in a checkpoint
+COUNTER = "num_batches_tracked"
 COLOURS = 3
 
 
@@ -245,12 +246,13 @@ def fitted(
     from timm.models import adapt_input_conv
 
     requirement, own = f"those of a {type(model).__name__}", model.state_dict()
-    if odd := own.keys() ^ state.keys():
+    # Older weights do not count the batches of a norm, and need not.
+    if odd := {name for name in own.keys() ^ state.keys() if not name.endswith(COUNTER)}:
         given = f"{source}, in which {len(odd)} entries are missing or too many, such as {min(odd)}"
         raise fail("weights", requirement, given)
     chosen = {}
     for name, mine in own.items():
-        theirs = state[name]
+        theirs = state.get(name, mine)
         if mine.ndim == theirs.ndim == 4 and mine.shape[1] != theirs.shape[1]:
             theirs = adapt_input_conv(mine.shape[1], theirs)
         if mine.shape != theirs.shape and len(mine) == num_classes != len(theirs):
