@@ -1,5 +1,6 @@
 """`sdepth train`: one run."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -42,8 +43,9 @@ def train(
     command = shlex.join(["sdepth", *sys.argv[1:]])
     out = _place(config) if out is None else out
     record = training.train(config, out, command=command, progress=progress)
-    _print_summary(out)
-    write_json(record, json)
+    if os.environ.get("RANK", "0") == "0":  # one of the processes that torchrun has started
+        _print_summary(out)
+        write_json(record, json)
     return 0
 
 
