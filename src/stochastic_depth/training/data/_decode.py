@@ -77,14 +77,19 @@ def _fill(records: Records, image_size: int | None, path: Path | None) -> np.nda
         array = np.empty(shape, layout.dtype)
     else:
         array = np.lib.format.open_memmap(path, mode="w+", dtype=layout.dtype, shape=shape)
-        with path.open("r+b") as file:
-            # A disk that fills up while pixels are written to a map ends the process.
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        _reserve(path)
     for index, pixels in enumerate(decode(records, layout)):
         array[index] = pixels
     if isinstance(array, np.memmap):
         array.flush()
     return array
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file: a disk that fills up under a memory map ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _fingerprint(records: Records, image_size: int | None) -> str:

@@ -8,6 +8,7 @@ the number of workers, nor where an epoch was resumed, changes a pixel.
 import logging
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -186,7 +187,8 @@ class Photographs:
         if self.workers is not None:
             return self.workers
         beside = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // beside))
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return max(1, min(MOST_WORKERS, cores // beside))
 
 
 def _loaded(reader: Reader, shares: Iterable[Share], workers: int, pinned: bool) -> Iterator[Seen]:
