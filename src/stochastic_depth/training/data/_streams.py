@@ -26,7 +26,7 @@ from ._records import SPLIT_WORDS, Source
 from ._sources import read
 from ._splits import Splits
 from ._tabular import IMAGE_COLUMNS, LABEL_COLUMNS, hub_place, opened, require_column
-from ._views import centre_view, checked, seed_of, training_view
+from ._views import centre_view, checked, mixing_of, seed_of, training_view
 
 SHUFFLED = 1000  # encoded images among which the next one is drawn
 MEASURED = 512  # images whose statistics stand for those of all
@@ -223,6 +223,7 @@ def _on_the_hub(config: DataConfig) -> tuple[Parts, tuple[str, ...], tuple[str, 
 def _splits(
     config: DataConfig, parts: Parts, names: tuple[str, ...], notes: tuple[str, ...]
 ) -> Splits:
+    mixing_of(config, len(names))  # to be refused here; it is built later
     skipped: dict[str, None] = {}
     limits = {"train": config.limit, "test": config.test_limit}
     sets = {
