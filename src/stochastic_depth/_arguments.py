@@ -14,6 +14,10 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from ._errors import InvalidArgument
 
 CAUSAL_LM = "stochastic_depth.training.language_models.CausalLM"
+NETWORK = "stochastic_depth.training.libraries.network"
+BY_NAME = ("timm/", "torchvision/", "transformers/")
+PHOTOGRAPHS = "photographs"
+"""The recipe of a network that is named in its place."""
 
 
 def new_parser(**settings: Any) -> ArgumentParser:
@@ -36,7 +40,7 @@ def parse(
     Raises:
         InvalidArgument: an argument is unknown, missing or of the wrong type.
     """
-    arguments = list(_spelled_out(arguments))
+    arguments = list(_spelled_out(_with_recipe(parser, arguments)))
     try:
         return parser.parse_args(list(arguments), namespace=base)
     except (ArgumentError, OverflowError, RecursionError) as error:
@@ -49,15 +53,38 @@ def parse(
         ) from error
 
 
+def _with_recipe(parser: ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """Return the arguments, a network that stands for a recipe as the recipe and `--model`."""
+    own, words = _spoken_to(parser, arguments)
+    if not (words and words[0].startswith(BY_NAME) and "--recipe" in own._option_string_actions):
+        return list(arguments)
+    recipe = [] if is_causal(words[0]) else [f"--recipe={PHOTOGRAPHS}"]
+    before = list(arguments[: len(arguments) - len(words)])
+    return [*before, *recipe, f"--model={words[0]}", *words[1:]]
+
+
+def is_causal(name: str) -> bool:
+    """Return whether `transformers/NAME` is a family of causal language models."""
+    library, _, family = name.partition("/")
+    if library != "transformers":
+        return False
+    try:
+        from transformers.models.auto import modeling_auto
+    except ImportError:
+        return True  # refused where it is built, with what to install
+    return family not in modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+
+
 def _spelled_out(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments, `--model transformers/NAME` as import path and name."""
+    """Yield the arguments, `--model LIBRARY/NAME` as import path and name."""
     words = iter(arguments)
     for word in words:
         option, equals, value = word.partition("=")
         if option == "--model":
             value = value if equals else next(words, "")
-        if option == "--model" and value.startswith("transformers/"):
-            yield from (f"--model={CAUSAL_LM}", f"--model.init_args.name={value}")
+        if option == "--model" and value.startswith(BY_NAME):
+            yield f"--model={CAUSAL_LM if is_causal(value) else NETWORK}"
+            yield f"--model.init_args.name={value}"
         elif option == "--model" and not equals:
             yield from filter(None, (word, value))
         else:

@@ -134,7 +134,7 @@ def test_help_is_a_page_and_the_rest_is_by_topic(capsys):
     assert main(["train", "--help"]) == 0
     page = capsys.readouterr().out
     assert len(page.splitlines()) < 70
-    assert page.startswith("usage: sdepth train [RECIPE] --out OUT [options]\n")
+    assert page.startswith("usage: sdepth train [RECIPE] [options]\n")
     topics = ("data", "depth", "learning_rate", "model", "optimizer", "run")
     assert ", ".join(topics) in " ".join(page.split())
     shown = set(re.findall(r"^  (--[\w.]+)", page, re.MULTILINE))

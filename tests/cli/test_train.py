@@ -53,8 +53,26 @@ def test_short_options_of_the_data(options, field, value, monkeypatch):
     assert getattr(seen[0].data, field) == value
 
 
+def test_a_network_stands_for_a_recipe(monkeypatch):
+    from stochastic_depth.cli import train as module
+
+    seen = []
+
+    def train(config, out: Path | None = None, json: Path | None = None, progress: bool = True):
+        seen.append((config, out))
+        return 0
+
+    place = module._place
+    monkeypatch.setattr(module, "train", train)
+    assert main(["train", "timm/resnet10t", "--data", "./photos", "--epochs=3"]) == 0
+    (config, out), *_ = seen
+    assert (config.name, config.epochs, config.data.name) == ("photographs", 3, "./photos")
+    assert dict(config.model.init_args)["name"] == "timm/resnet10t"
+    assert (out, place(config)) == (None, Path("runs/photographs-resnet10t"))
+
+
 BAD = {
-    "no output": ([], "out must be given; got nothing. Pass --out."),
+    "unknown network": (["--model=timm/resnet17", "--out=run"], "Did you mean 'resnet18'?"),
     "unknown option": (
         ["--out=run", "--epoch=3"],
         "--epoch is not an option of sdepth train. Did you mean 'epochs'",

@@ -209,7 +209,8 @@ def test_the_record(config, run):
     assert (record["name"], record["variant"], record["seed"]) == ("demo_digits", "ours", 0)
     assert (record["status"], record["error"]) == ("finished", None)
     assert record["data"] == {
-        "name": "digits", "train": 100, "validation": 40, "test": 60, "classes": 10
+        "name": "digits", "train": 100, "validation": 40, "test": 60, "classes": 10,
+        "notes": ["held in memory: 12.5 kiB of pixels, decoded once"], "skipped": [],
     }  # fmt: skip
     survival = [block["survival"] for block in record["blocks"]]
     assert survival == pytest.approx([1 - block / 12 for block in range(1, 7)])

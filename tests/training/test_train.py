@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from stochastic_depth import CheckpointError, InvalidArgument, RunDirectoryInUse, TrainingDiverged
-from stochastic_depth.training import _checkpoint, train
+from stochastic_depth.training import _checkpoint, load, override, train
 from stochastic_depth.training._checkpoint import read
+from stochastic_depth.training._launch import Ending
 from stochastic_depth.training._measurements import Measurements
 
 FORKSERVER = multiprocessing.get_context("forkserver")
@@ -331,3 +333,61 @@ def test_another_configuration_does_not_touch_the_run(config, run):
 def test_images_of_another_shape(config, run):
     with pytest.raises(InvalidArgument, match="data.image_size must be at least 1"):
         train(config(data__image_size=0), run, progress=False)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of 30 photographs of varying sizes, in two classes that differ in brightness."""
+    random = np.random.default_rng(0)
+    for number, (height, width) in enumerate(random.integers(20, 50, (30, 2))):
+        place = tmp_path / "photographs" / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 100, (height, width, 3)) + 100 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
+    return tmp_path / "photographs"
+
+
+def test_photographs_are_resumed_within_an_epoch(photographs, tmp_path, monkeypatch):
+    """After step 4 of epochs of 6 steps, by no workers in place of two; to the bit."""
+    small = {
+        "model.class_path": "stochastic_depth.models.CifarResNet",
+        "model.init_args": {"depth": 8, "width": 4},
+        "data.name": str(photographs),
+        "data.image_size": 16,
+        "data.mixing": [{"class_path": "torchvision.transforms.v2.MixUp"}],
+        "epochs": 2,
+        "batch_size": 4,
+        "threads": 1,
+        "loggers": [],
+    }
+    config = load("photographs", small | {"data.workers": 2})
+    record = train(config, tmp_path / "whole", progress=False)
+    steps = iter(range(1, 100))
+    monkeypatch.setattr(Ending, "agreed", lambda self: next(steps) == 4)
+    with pytest.raises(SystemExit):
+        train(config, tmp_path / "left", progress=False)
+    assert torch.load(tmp_path / "left" / "checkpoints" / "last.ckpt")["step"] == 4
+    monkeypatch.undo()
+    train(override(config, {"data.workers": 0}), tmp_path / "left", progress=False)
+    ends = [
+        torch.load(tmp_path / run / "checkpoints" / "last.ckpt")["model"]
+        for run in ("whole", "left")
+    ]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    assert (record["data"]["train"], record["data"]["test"]) == (24, 4)
+    assert any("held out to validate" in note for note in record["data"]["notes"])
+
+
+def test_skipped_photographs_are_on_the_record(photographs, tmp_path, caplog):
+    (photographs / "a" / "8.png").write_bytes(b"no image")
+    small = {
+        "model.class_path": "stochastic_depth.models.CifarResNet",
+        "model.init_args": {"depth": 8, "width": 4},
+        "data": {"name": str(photographs), "image_size": 16, "workers": 0, "corrupt": "skip"},
+        "epochs": 1,
+        "loggers": [],
+    }
+    record = train(load("photographs", small), tmp_path / "run", progress=False)
+    [skipped] = record["data"]["skipped"]
+    assert skipped.endswith("8.png must be an image; it is of no known format.")
+    assert "1 images could not be read and were skipped; run.json names them." in caplog.text

@@ -18,6 +18,7 @@ CIRCUMSTANCES = {"accelerator", "checkpoint_every", "checkpoint_every_steps", "t
     "processes",
     "data.cache_dir",
     "data.data_dir",
+    "data.workers",
 }
 
 

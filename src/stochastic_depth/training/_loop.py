@@ -30,7 +30,7 @@ from ._measurements import Measurements, evaluate, mean_loss, wrong
 from ._prepare import Prepared, evaluation_batches, training_batches
 from ._run_config import RunConfig
 from ._run_directory import RunDirectory
-from .data import Batches, Examples
+from .data import Batches, Examples, ImageSet
 from .record import Evaluation, Score, Summary
 
 REDRAW = 0.2  # seconds between two updates of the progress line: drawing costs more than a step
@@ -57,7 +57,7 @@ class Training:
         self.step = 0
         self._set_up_devices()
         device, splits = self.fabric.device, prepared.splits
-        self.batches = training_batches(splits.train.to(device), config)
+        self.batches = training_batches(splits.train.to(device), config, splits.num_classes)
         self.held_out = {
             name: evaluation_batches(getattr(splits, name).to(device), config)
             for name in ("validation", "test")
@@ -101,8 +101,9 @@ class Training:
         """Train for an epoch, or for what is left of it."""
         self.measured.watch.start()
         leaving = False
-        for index in range(self.step % len(self.batches), len(self.batches)):
-            loss, missed = self._train_step(*self.batches.batch(epoch, index), index)
+        start = self.step % len(self.batches)
+        for index, (x, y) in enumerate(self.batches.walk(epoch, start), start):
+            loss, missed = self._train_step(x, y, index)
             self.measured.add(self.step, loss, missed, self.gates.shares(index))
             self.step += 1
             leaving = self.ending.agreed()
@@ -207,9 +208,12 @@ class Training:
         return by_first(lambda: score)
 
     def trained_on(self) -> Examples:
-        """Return the training examples; of a text, which may be long, as many as are held out."""
+        """Return the training examples; of those not in memory, as many as are held out.
+
+        Of a text too, which may be long.
+        """
         examples = self.batches.examples
-        if not self.prepared.splits.is_text:
+        if isinstance(examples, ImageSet):
             return examples
         most = max(len(batches.examples) for batches in self.held_out.values())
         return examples.subset(torch.arange(min(most, len(examples)), device=examples.device))

@@ -25,16 +25,28 @@ from .record import History, Row, Score, Summary
 
 
 def mean_loss(
-    logits: Float[Tensor, "N *target K"], targets: Int[Tensor, "N *target"], smoothing: float = 0.0
+    logits: Float[Tensor, "N *target K"],
+    targets: Int[Tensor, "N *target"] | Float[Tensor, "N K"],
+    smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Return the cross-entropy, the mean over images, or over all tokens of all sequences."""
+    """Return the cross-entropy, the mean over images, or over all tokens of all sequences.
+
+    The targets of mixed images are shares of classes.
+    """
+    if targets.is_floating_point():
+        return cross_entropy(logits, targets, label_smoothing=smoothing)
     return cross_entropy(logits.flatten(0, -2), targets.flatten(), label_smoothing=smoothing)
 
 
 def wrong(
-    logits: Float[Tensor, "N *target K"], targets: Int[Tensor, "N *target"]
+    logits: Float[Tensor, "N *target K"], targets: Int[Tensor, "N *target"] | Float[Tensor, "N K"]
 ) -> Shaped[Tensor, " N"]:
-    """Return whether each image is classified wrongly; of a sequence, for what share of tokens."""
+    """Return whether each image is classified wrongly; of a sequence, for what share of tokens.
+
+    The class of a mixed image is the one of the largest share.
+    """
+    if targets.is_floating_point():
+        targets = targets.argmax(-1)
     missed = logits.argmax(-1) != targets
     return missed if missed.ndim == 1 else missed.flatten(1).float().mean(1)
 

@@ -19,7 +19,7 @@ from ._launch import Place
 from ._run_config import RunConfig
 from ._run_directory import RunDirectory
 from ._sense import mean_sensitivities
-from .data import Batch, Batches, Examples, Splits, augmentation_of, load
+from .data import Batch, Batches, Examples, Photographs, Splits, augmentation_of, load, mixing_of
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,16 @@ def prepare(config: RunConfig) -> Prepared:
     return Prepared(config, splits, model, handle.blocks, handle.survival, share, handle)
 
 
-def training_batches(examples: Examples, config: RunConfig) -> Batches:
+def training_batches(examples: Examples, config: RunConfig, num_classes: int = 0) -> Batches:
     """Return the batches to train on, augmented and in an order of the run's seed."""
+    on_disk = isinstance(examples, Photographs)
     return Batches(
         examples,
         config.batch_size,
         config.seed,
-        augmentation=augmentation_of(config.data),
+        augmentation=None if on_disk else augmentation_of(config.data),
+        augmented=on_disk,
+        mixing=mixing_of(config.data, num_classes),
         channels_last=config.channels_last,
         rank=Place.here().rank,
         world=config.processes,
@@ -161,9 +164,10 @@ def _derived(network: Component, splits: Splits) -> dict[str, int]:
         derived = {"vocab_size": splits.num_classes, "length": first}
         return {key: size for key, size in derived.items() if network.accepts(key, by_name=True)}
     classes = {"num_classes": splits.num_classes} if network.accepts("num_classes") else {}
-    return classes | (
-        {"in_channels": first} if network.accepts("in_channels", by_name=True) else {}
-    )
+    derived = {"in_channels": first, "image_size": splits.input_shape[1]}
+    return classes | {
+        key: size for key, size in derived.items() if network.accepts(key, by_name=True)
+    }
 
 
 def _check_accelerator(name: str) -> None:
@@ -244,6 +248,7 @@ def _data(name: str, splits: Splits) -> str:
     return (
         f"{name}: {len(splits.train):,} {what} to train on, {len(splits.validation):,} to "
         f"validate, {len(splits.test):,} to test, {each}"
+        + "".join(f"; {note}" for note in splits.notes)
     )
 
 

@@ -26,7 +26,7 @@ from ._run_config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
 
 RECIPES = Path(str(files(__package__) / "recipes"))
 # Arguments that the data and the schedule of the run fill in.
-DERIVED = {"num_classes", "in_channels", "vocab_size", "length", "params", "lr"}
+DERIVED = {"num_classes", "in_channels", "image_size", "vocab_size", "length", "params", "lr"}
 
 
 def recipes() -> tuple[str, ...]:
@@ -129,7 +129,8 @@ def check_trust(values: Mapping[str, Any]) -> None:
     data, depth = values.get("data"), values.get("depth")
     named = {name: values.get(name) for name in ("model", "optimizer", "loggers")}
     if isinstance(data, Mapping):
-        named["data.transforms"] = data.get("transforms")
+        for name in ("transforms", "pixel_transforms", "mixing"):
+            named[f"data.{name}"] = data.get(name)
     if isinstance(depth, Mapping):
         named["depth.curriculum"] = depth.get("curriculum")
     for field, value in named.items():

@@ -88,6 +88,8 @@ class RunDirectory:
         present = read_yaml(self.path / "config.yaml")
         # As many processes as there are now: they share out the same batches.
         wanted = config.to_mapping() | {"processes": present.get("processes")}
+        if isinstance(present.get("data"), Mapping):  # nor do those that read change anything
+            wanted["data"] = wanted["data"] | {"workers": present["data"].get("workers")}
         differences = list(_differences(present, wanted))
         if differences:
             raise RunDirectoryInUse(

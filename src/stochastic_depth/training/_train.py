@@ -1,5 +1,7 @@
 """One run, from its configuration to its record."""
 
+import logging
+import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,12 +11,14 @@ from .._errors import ProcessLost
 from .._files import write_text
 from . import record
 from ._checkpoint import LAST, PREVIOUS, newest
-from ._launch import REMEDY, Ending, Place, launch, must_launch, quiet
+from ._launch import REMEDY, Ending, Place, gathered, launch, must_launch, quiet
 from ._loop import fit
 from ._prepare import Prepared, prepare
 from ._run_config import RunConfig
 from ._run_directory import RunDirectory
 from .run_record import RunRecord
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -94,6 +98,8 @@ def _run(
         # The last one is damaged: it must not take the place of the good one before it.
         (run.checkpoints / LAST).unlink(missing_ok=True)
     write(begun)
+    for note in prepared.splits.notes if progress else ():
+        print(f"{prepared.config.data.name}: {note}", file=sys.stderr)
     if prepared.splits.tokenizer is not None and Place.here().writes:
         write_text(run.path / "tokenizer.json", prepared.splits.tokenizer)
     with Ending() as ending:
@@ -109,7 +115,17 @@ def _run(
             if told is error:
                 raise
             raise told from error
+        _note_skipped(begun["data"], prepared)
         write(begun | record.finished(summary))
+
+
+def _note_skipped(data: dict[str, Any], prepared: Prepared) -> None:
+    """Put on the record which images no process could read, and say how many they are."""
+    found = gathered(prepared.splits.skipped)
+    data["skipped"] = sorted({*data["skipped"], *(trouble for part in found for trouble in part)})
+    if data["skipped"]:
+        number = len(data["skipped"])
+        log.warning("%d images could not be read and were skipped; run.json names them.", number)
 
 
 def _leave_it(record: Mapping[str, Any]) -> None:

@@ -119,7 +119,7 @@ class CausalLM(nn.Module):
 def _configured(
     name: str, vocab_size: int, sizes: Mapping[str, int], options: dict[str, Any]
 ) -> nn.Module:
-    transformers = _transformers()
+    transformers = transformers_or_refuse("a causal language model")
     family = name.removeprefix("transformers/")
     families = transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     if family not in families:
@@ -140,7 +140,7 @@ def _configured(
 
 
 def _pretrained(weights: str, options: dict[str, Any]) -> nn.Module:
-    transformers = _transformers()
+    transformers = transformers_or_refuse("a causal language model")
     path = Path(weights).expanduser()
     try:
         model: nn.Module = transformers.AutoModelForCausalLM.from_pretrained(
@@ -155,14 +155,11 @@ def _pretrained(weights: str, options: dict[str, Any]) -> nn.Module:
     return model
 
 
-def _transformers() -> Any:
+def transformers_or_refuse(what: str) -> Any:
+    """Return the module `transformers`; without it `what` cannot be had."""
     try:
         import transformers
     except ImportError as error:
-        raise fail(
-            "model",
-            "one that needs no transformers",
-            "a causal language model",
-            "Install stochastic-depth[huggingface].",
-        ) from error
+        remedy = "Install stochastic-depth[huggingface]."
+        raise fail("model", "one that needs no transformers", what, remedy) from error
     return transformers

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-import torch
 from jaxtyping import Float
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torchvision.models import ResNet, ResNet50_Weights
@@ -22,8 +20,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from .._checks import fail, interval, nearest
 from .._errors import DataError
-
-FIRST, HEAD = "conv1.weight", ("fc.weight", "fc.bias")
+from .libraries import fitted, read_weights
 
 
 def resnet50(
@@ -74,7 +71,7 @@ def resnet50(
     if in_channels != model.conv1.in_channels:
         model.conv1 = _first_convolution(model.conv1, in_channels)
     if weights is not None:
-        _load(model, _read(weights), weights)
+        fitted(model, _read(weights), num_classes, weights)
     if dropout:
         add_dropout(model, dropout)
     return model
@@ -90,15 +87,8 @@ def _first_convolution(like: nn.Conv2d, in_channels: int) -> nn.Conv2d:
 
 
 def _read(weights: str) -> Mapping[str, Tensor]:
-    path = Path(weights).expanduser()
-    if path.is_file():
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # damaged bytes fail in the archive, the pickle or the tensors
-            reason = str(error).partition("\n")[0]
-            raise DataError(
-                f"{path} must hold a state dict; it cannot be read: {reason}"
-            ) from error
+    if Path(weights).expanduser().is_file():
+        return read_weights(weights)
     names = list(ResNet50_Weights.__members__)
     if weights not in names:
         requirement = f"the path of a state dict or one of {', '.join(names)}"
@@ -109,21 +99,6 @@ def _read(weights: str) -> Mapping[str, Tensor]:
         raise DataError(
             f"{weights} cannot be downloaded ({error}). Pass the path of a state dict instead."
         ) from error
-
-
-def _load(model: ResNet, state: Mapping[str, Tensor], source: str) -> None:
-    """Load everything; the head if it is of as many classes, the first filters adapted."""
-    requirement = "a state dict of torchvision's ResNet-50"
-    if not isinstance(state, Mapping) or not {FIRST, *HEAD} <= state.keys():
-        raise fail("weights", requirement, f"{source}, which has no {FIRST} or {HEAD[0]}")
-    same = state[HEAD[0]].shape == model.fc.weight.shape
-    changed = {} if same else {name: model.state_dict()[name] for name in HEAD}
-    changed[FIRST] = adapt_input_conv(model.conv1.in_channels, state[FIRST])
-    try:
-        model.load_state_dict({**state, **changed})
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise fail("weights", requirement, f"{source}: {reason}") from error
 
 
 class DropoutConv2d(nn.Conv2d):

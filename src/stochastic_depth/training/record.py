@@ -200,6 +200,8 @@ def opening(
             "test": len(splits.test),
             "classes": splits.num_classes,
             **({"tokens": splits.targets_each} if splits.is_text else {}),
+            "notes": list(splits.notes),
+            "skipped": before.get("data", {}).get("skipped", []),
         },
         "blocks": [
             asdict(block) | {"survival": survival[block.index]} for block in prepared.blocks

@@ -1,5 +1,6 @@
 """Small data sets on disk, in every layout the program reads."""
 
+import tarfile
 from io import BytesIO
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def write_parquet(path: Path, images, labels, *, names=None, columns=("image", "
     pq.write_table(table, path)
 
 
+def write_shard(path: Path, samples) -> None:
+    """Write a WebDataset shard of (key, image, class) samples."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for key, image, label in samples:
+            encoded = image if isinstance(image, bytes) else png(image)
+            for suffix, content in (("png", encoded), ("cls", str(label).encode())):
+                member = tarfile.TarInfo(f"{key}.{suffix}")
+                member.size = len(content)
+                archive.addfile(member, BytesIO(content))
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
     """No test reads or writes the user's own cache."""
@@ -59,4 +72,15 @@ def image_folder(tmp_path) -> Path:
             (folder / split / name).mkdir(parents=True)
             for index in range(number):
                 (folder / split / name / f"{index}.png").write_bytes(png(next(images)))
+    return folder
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """Thirty photographs of 12 to 40 pixels a side, ten of each of three classes, undivided."""
+    folder, sizes = tmp_path / "photographs", np.random.default_rng(1).integers(12, 41, (30, 2))
+    for row, (height, width) in enumerate(sizes):
+        place = folder / ("ant", "bee", "cat")[row % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{row:02d}.png").write_bytes(png(random_images(1, (height, width, 3), row)[0]))
     return folder

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 
 from stochastic_depth import DataError, InvalidArgument
 from stochastic_depth.training.data import DataConfig, ImageSet, fit_normalization, load
-from stochastic_depth.training.data._load_images import hold_out, hold_out_svhn, join_svhn
+from stochastic_depth.training.data._hold_out import (
+    hold_out,
+    hold_out_svhn,
+    join_svhn,
+)
 
 from .conftest import random_images, write_parquet
 

@@ -43,7 +43,7 @@ def decoded(
     if not records.files:
         array = _fill(records, image_size, path=None)
     else:
-        folder = Path(cache_dir).expanduser() if cache_dir else _user_cache()
+        folder = Path(cache_dir).expanduser() if cache_dir else user_cache()
         path = folder / f"{_fingerprint(records, image_size)}.npy"
         try:
             if not path.exists():
@@ -77,11 +77,19 @@ def _fill(records: Records, image_size: int | None, path: Path | None) -> np.nda
         array = np.empty(shape, layout.dtype)
     else:
         array = np.lib.format.open_memmap(path, mode="w+", dtype=layout.dtype, shape=shape)
+        _reserve(path)
     for index, pixels in enumerate(decode(records, layout)):
         array[index] = pixels
     if isinstance(array, np.memmap):
         array.flush()
     return array
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file: a disk that fills up under a memory map ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _fingerprint(records: Records, image_size: int | None) -> str:
@@ -92,7 +100,8 @@ def _fingerprint(records: Records, image_size: int | None) -> str:
     return digest.hexdigest()[:32]
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """Return the folder of decoded copies, unless a configuration names another."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(root).expanduser() / "stochastic_depth"
 

@@ -10,7 +10,10 @@ from torch import Tensor
 from ..._checks import fail
 from ..._errors import DataError
 
-NormalizationKind = Literal["pixel", "channel", "none"]
+NormalizationKind = Literal["pixel", "channel", "imagenet", "none"]
+
+# torchvision's statistics of ImageNet, of pixels in [0, 1]: red, green, blue.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 CHUNK = 16  # images in float64 at a time: small enough to stay in the processor's cache
 
@@ -41,8 +44,8 @@ def fit_normalization(pixels: Shaped[Tensor, "N C H W"], kind: NormalizationKind
 
     `"pixel"` is the mean image and the standard deviation of all numbers around their
     common mean, as in the program of Huang et al.; `"channel"` is mean and standard
-    deviation of each channel; `"none"` only divides by 255. Standard deviations divide
-    by the number of values minus one.
+    deviation of each channel; `"imagenet"` measures nothing and takes those of ImageNet;
+    `"none"` only divides by 255. Standard deviations divide by the number of values minus one.
 
     Args:
         pixels: training images (N, C, H, W), N at least 1, values in 0..255.
@@ -53,6 +56,7 @@ def fit_normalization(pixels: Shaped[Tensor, "N C H W"], kind: NormalizationKind
 
     Raises:
         DataError: the pixels do not vary.
+        InvalidArgument: ImageNet's statistics, of images without colours.
 
     Example:
         >>> black_and_white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
@@ -64,6 +68,12 @@ def fit_normalization(pixels: Shaped[Tensor, "N C H W"], kind: NormalizationKind
     """
     if kind == "none":
         return Normalization()
+    if kind == "imagenet":
+        if pixels.shape[1] != len(IMAGENET_MEAN):
+            requirement = "one of pixel, channel and none for images without colours"
+            raise fail("data.normalization", requirement, repr(kind))
+        mean, std = (255 * torch.tensor(s).view(3, 1, 1) for s in (IMAGENET_MEAN, IMAGENET_STD))
+        return Normalization(mean, std)
     total, squares = _moments(pixels)
     over = (1, 2) if kind == "channel" else (0, 1, 2)
     number = len(pixels) * total.numel() // total.sum(over).numel()

@@ -1,22 +1,34 @@
-"""From a configuration to examples in memory: which to train on, to validate and to test."""
+"""From a configuration to examples: which to train on, to validate and to test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
 
 import torch
-from jaxtyping import Int
-from torch import Generator, Tensor
+from PIL import Image
+from torch import Generator
 
 from ..._checks import fail
 from ..._errors import DataError
 from ._augment import augmentation_of
 from ._data_config import DataConfig
-from ._decode import decoded
-from ._image_set import ImageSet, fit_normalization
+from ._decode import decoded, user_cache
+from ._hold_out import draw_share, drawn, hold_out, hold_out_svhn, join_svhn
+from ._image_set import ImageSet, Normalization, fit_normalization
 from ._load_text import load_text
-from ._records import Source
+from ._photographs import Photographs
+from ._records import Records, Source
 from ._sources import read
-from ._splits import Splits
+from ._splits import Examples, Splits
+from ._streams import load_streams
+from ._views import centre_view, checked, mixing_of, training_view
+
+MEMORY = 4 * 2**30  # bytes of pixels that are held in memory unless asked otherwise
+TENTH = 0.1  # of every class is the test, where the data have no other
+MEASURED = 512  # photographs whose statistics stand for those of all
+
+Images = TypeVar("Images", ImageSet, Photographs)
 
 
 def load(config: DataConfig) -> Splits:
@@ -24,7 +36,7 @@ def load(config: DataConfig) -> Splits:
 
     A data set with one held-out split, `validation` or `test`, is tested on it. With
     both, `validation` serves as such unless `config.validation` says how many training
-    images to hold out instead.
+    images to hold out instead. With none, a tenth of every class is the test.
 
     Args:
         config: which images, and how they are prepared.
@@ -46,19 +58,110 @@ def load(config: DataConfig) -> Splits:
     """
     if config.is_text:
         return load_text(config)
+    if config.loading == "stream":
+        return load_streams(config)
     source = read(config)
-    train, validation, test = _divide(_decode(source, config), config)
+    mixing_of(config, len(source.class_names))  # to be refused here; it is built later
+    if _in_memory(config, source):
+        return _load_to_memory(config, source)
+    return _load_from_disk(config, source)
+
+
+def _in_memory(config: DataConfig, source: Source) -> bool:
+    if config.loading != "auto":
+        return config.loading == "memory"
+    return not config.needs_disk and _bytes(config, source) <= MEMORY
+
+
+def _bytes(config: DataConfig, source: Source) -> int:
+    """Return how many bytes the pixels of all images are, the first standing for the others."""
+    number = sum(map(len, source.splits.values()))
+    if config.image_size is not None:
+        return number * 3 * config.image_size**2
+    first: Image.Image | None = next(iter(source.splits["train"].images()), None)
+    return number * (3 * first.width * first.height if first else 0)
+
+
+def _load_to_memory(config: DataConfig, source: Source) -> Splits:
+    (train, validation, test), notes = _divide(_joined(_decode(source, config), config), config)
     _, channels, height, width = train.images.shape
     _check_augmentation(config, channels, height, width)
     normalization = fit_normalization(train.images, config.normalization)
+    sets = [replace(part, normalization=normalization) for part in (train, validation, test)]
+    held = sum(part.images.nbytes for part in sets)
+    note = f"held in memory: {written(held)} of pixels, decoded once"
+    return _splits(source, sets, (channels, height, width), (note, *notes))
+
+
+def _load_from_disk(config: DataConfig, source: Source) -> Splits:
+    if config.image_size is None:
+        requirement = f"given for images that are not held in memory (above {written(MEMORY)})"
+        raise fail("data.image_size", requirement, None, "Example: --image-size 224.")
+    if config.name == "svhn":
+        raise fail("data.loading", "memory for svhn, of which parts are joined", "disk")
+    if config.shift:
+        raise fail("data.shift", "0 for images that are not held in memory", config.shift)
+    skipped: dict[str, None] = {}
+    sets = {split: _photographs(part, config, skipped) for split, part in source.splits.items()}
+    parts, notes = _divide(sets, config)
+    normalization = _measured(parts[0], config)
+    training = checked(training_view(config, normalization))
+    own = [replace(part, normalization=normalization, training=training) for part in parts]
+    note = f"read from the disk in every epoch, by {own[0].processes or 'no'} worker processes"
+    return _splits(source, own, own[0].input_shape, (note, *notes))
+
+
+def _splits(
+    source: Source, parts: Sequence[Examples], shape: tuple[int, ...], notes: tuple[str, ...]
+) -> Splits:
+    train, validation, test = parts
     return Splits(
-        train=replace(train, normalization=normalization),
-        validation=replace(validation, normalization=normalization),
-        test=replace(test, normalization=normalization),
+        train=train,
+        validation=validation,
+        test=test,
         num_classes=len(source.class_names),
         class_names=source.class_names,
-        input_shape=(channels, height, width),
+        input_shape=shape,
+        notes=(*source.notes, *notes),
     )
+
+
+def _photographs(records: Records, config: DataConfig, skipped: dict[str, None]) -> Photographs:
+    if records.pictures is None:
+        raise fail("data.loading", "memory for images that come in no files", config.loading)
+    cache = Path(config.cache_dir).expanduser() if config.cache_dir else user_cache()
+    centre = centre_view(config)
+    return Photographs(
+        records.pictures(cache),
+        torch.arange(len(records)),
+        records.labels,
+        centre,
+        training=centre,
+        workers=config.workers,
+        corrupt=config.corrupt,
+        skipped=skipped,
+    )
+
+
+def _measured(train: Photographs, config: DataConfig) -> Normalization:
+    """Return the normalization, measured on photographs at equal distances."""
+    if config.normalization in ("none", "imagenet"):
+        return fit_normalization(torch.zeros(1, 3, 1, 1), config.normalization)
+    rows = torch.linspace(0, len(train) - 1, min(MEASURED, len(train)), dtype=torch.float64).long()
+    # A plain normalization only divides by 255.
+    seen = torch.cat([x for x, _ in train.batches(rows.split(32), None)])
+    return fit_normalization(seen * 255, config.normalization)
+
+
+def written(number: int) -> str:
+    """Return a number of bytes in words.
+
+    Example:
+        >>> written(3 * 2**30)
+        '3.0 GiB'
+    """
+    unit = next((u for u in (30, 20, 10) if number >= 2**u), 10)
+    return f"{number / 2**unit:.1f} {'kMG'[unit // 10 - 1]}iB"
 
 
 def _check_augmentation(config: DataConfig, channels: int, height: int, width: int) -> None:
@@ -84,132 +187,37 @@ def _decode(source: Source, config: DataConfig) -> dict[str, ImageSet]:
     return {split: ImageSet(images[split], part.labels) for split, part in source.splits.items()}
 
 
+def _joined(sets: Mapping[str, ImageSet], config: DataConfig) -> Mapping[str, ImageSet]:
+    """Return the splits, the two training parts of SVHN as one."""
+    if config.name != "svhn":
+        return sets
+    if config.validation is None:
+        return hold_out_svhn(sets, config.split_seed)
+    return join_svhn(sets)
+
+
 def _divide(
-    sets: Mapping[str, ImageSet], config: DataConfig
-) -> tuple[ImageSet, ImageSet, ImageSet]:
-    """Carve out the validation images, and draw as many of the others as asked for."""
-    if config.name == "svhn" and config.validation is None:
-        sets = hold_out_svhn(sets, config.split_seed)
-    elif config.name == "svhn":
-        sets = join_svhn(sets)
-    train, test = sets["train"], sets["test"]
-    rows, held_out = hold_out(len(train), config.validation or 0, config.limit, config.split_seed)
-    validation = sets.get("validation", train.subset(held_out))
+    sets: Mapping[str, Images], config: DataConfig
+) -> tuple[tuple[Images, Images, Images], tuple[str, ...]]:
+    """Carve out what is held out, draw as many of the others as asked for, and say so."""
+    notes: list[str] = []
+    train, seed = sets["train"], config.split_seed
+    given = "validation" in sets
+    if "test" in sets:
+        test = sets["test"]
+    else:
+        rows, held_out = draw_share(train.labels, TENTH, seed)
+        test, train = train.subset(held_out), train.subset(rows)
+        notes.append(f"{len(test):,} training images, a tenth of every class, are the test")
+    if isinstance(config.validation, float):
+        share = 0.0 if given else config.validation
+        rows, held_out = draw_share(train.labels, share, seed + 1)
+        if not given:
+            notes.append(f"{len(held_out):,} training images are held out to validate")
+        rows = rows[: drawn("data.limit", len(rows), config.limit)]
+    else:
+        rows, held_out = hold_out(len(train), config.held_out or 0, config.limit, seed)
+    validation = sets["validation"] if given else train.subset(held_out)
     number = drawn("data.test_limit", len(test), config.test_limit)
-    generator = Generator().manual_seed(config.split_seed)
-    test_rows = torch.randperm(len(test), generator=generator)[:number]
-    return train.subset(rows), validation, test.subset(test_rows)
-
-
-def hold_out(
-    size: int, validation: int, limit: int | None, seed: int
-) -> tuple[Int[Tensor, " train"], Int[Tensor, " validation"]]:
-    """Divide the training images by one random permutation of them.
-
-    The last `validation` images of the permutation are held out, the first `limit` of
-    the others are trained on. So neither depends on the other's number, and a smaller
-    limit takes a part of what a larger one takes.
-
-    Args:
-        size: number of training images.
-        validation: number to hold out, less than `size`.
-        limit: number to train on, at most size - validation; None takes all of them.
-        seed: of the permutation.
-
-    Returns:
-        Rows to train on, rows held out.
-
-    Raises:
-        InvalidArgument: more images asked for than there are.
-
-    Example:
-        >>> train, validation = hold_out(50_000, validation=5_000, limit=None, seed=0)
-        >>> len(train), len(validation)
-        (45000, 5000)
-
-    References:
-        Huang et al. 2016, section 4 and their program (`cifar-dataset.lua`).
-    """
-    if validation >= size:
-        raise fail("data.validation", f"less than the {size} training images", validation)
-    left = size - validation
-    order = torch.randperm(size, generator=Generator().manual_seed(seed))
-    return order[:left][: drawn("data.limit", left, limit)], order[left:]
-
-
-def drawn(field: str, size: int, limit: int | None) -> int:
-    """Return how many of `size` images to draw, refusing more than there are."""
-    if limit is not None and limit > size:
-        raise fail(field, f"at most {size}, the images there are", limit)
-    return size if limit is None else limit
-
-
-HELD_OUT = {"train": 400, "extra": 200}  # images per class of each training part
-
-
-def join_svhn(splits: Mapping[str, ImageSet]) -> dict[str, ImageSet]:
-    """Join the two training parts.
-
-    Args:
-        splits: train, extra and test.
-
-    Returns:
-        train and test.
-
-    Raises:
-        DataError: a part is missing.
-    """
-    parts = [_part(splits, name) for name in HELD_OUT]
-    return {"train": _join(parts), "test": splits["test"]}
-
-
-def hold_out_svhn(splits: Mapping[str, ImageSet], seed: int) -> dict[str, ImageSet]:
-    """Join the two training parts without 400 + 200 images of each class, held out.
-
-    Args:
-        splits: train, extra and test.
-        seed: of the draw.
-
-    Returns:
-        train, validation and test.
-
-    Raises:
-        DataError: a part is missing, or has too few images of a class.
-
-    References:
-        Huang et al. 2016, section 4: 598,388 training and 6,000 validation images.
-    """
-    generator = Generator().manual_seed(seed)
-    kept, held_out = [], []
-    for name, per_class in HELD_OUT.items():
-        part = _part(splits, name)
-        marked = _of_each_class(part.labels, per_class, generator)
-        held_out.append(part.subset(marked.nonzero().flatten()))
-        kept.append(part.subset((~marked).nonzero().flatten()))
-    return {"train": _join(kept), "validation": _join(held_out), "test": splits["test"]}
-
-
-def _part(splits: Mapping[str, ImageSet], name: str) -> ImageSet:
-    if name not in splits:
-        raise DataError(f"SVHN must have the splits train, extra and test; {name} is missing.")
-    return splits[name]
-
-
-def _of_each_class(labels: Tensor, number: int, generator: Generator) -> Tensor:
-    """Mark `number` random images of each class: a boolean vector (N,)."""
-    order = torch.randperm(len(labels), generator=generator)
-    marked = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        own = order[labels[order] == label]
-        if len(own) <= number:
-            raise DataError(
-                f"SVHN must have more than {number} images of class {int(label)} in each "
-                f"training part; got {len(own)}. Pass data.validation."
-            )
-        marked[own[:number]] = True
-    return marked
-
-
-def _join(parts: list[ImageSet]) -> ImageSet:
-    images = torch.cat([part.images for part in parts])
-    return ImageSet(images, torch.cat([part.labels for part in parts]))
+    test_rows = torch.randperm(len(test), generator=Generator().manual_seed(seed))[:number]
+    return (train.subset(rows), validation, test.subset(test_rows)), tuple(notes)

@@ -38,7 +38,7 @@ def load_text(config: DataConfig) -> Splits:
     tokens = {split: tokenizer.encode(text) for split, text in texts.items()}
     return Splits(
         train=_training(tokens["train"], config),
-        validation=_held_out("validation", tokens["validation"], config.validation, config),
+        validation=_held_out("validation", tokens["validation"], config.held_out, config),
         test=_held_out("test", tokens["test"], config.test_limit, config),
         num_classes=tokenizer.size,
         class_names=(),

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..._errors import DataError
@@ -31,6 +31,18 @@ SPLIT_WORDS = {
 }
 
 
+class Pictures(Protocol):
+    """Encoded images, opened one at a time, in any order and by any process."""
+
+    def open(self, index: int) -> Image.Image:
+        """Return an image; its pixels are decoded later."""
+        ...
+
+    def where(self, index: int) -> str:
+        """Name the place of an image for the reader of an error."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Records:
     """One split, its images still encoded.
@@ -40,12 +52,14 @@ class Records:
         images: opens the images anew, in order; each may be read once.
         where: names the place of an image for the reader of an error.
         files: what the images are read from; none where they are in memory anyway.
+        pictures: makes the images ready to be opened in any order, with a cache folder at hand.
     """
 
     labels: Int[Tensor, " N"]
     images: Callable[[], Iterator[Image.Image]]
     where: Callable[[int], str]
     files: tuple[Path, ...] = ()
+    pictures: Callable[[Path], Pictures] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,17 +73,21 @@ class Source:
         name: for messages.
         splits: by canonical name: train, extra, validation, test.
         class_names: K names; none where the data set has none.
+        notes: sentences on what was made of its splits.
     """
 
     name: str
     splits: Mapping[str, Records]
     class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def open_image(encoded: IO[bytes] | Path, where: str) -> Image.Image:
     """Open an image; its pixels are decoded later."""
     try:
         return Image.open(encoded, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{where} must be an image; it is of no known format.") from error
     except Exception as error:  # Pillow's decoders raise a dozen unrelated classes
         raise DataError(f"{where} must be an image; it cannot be read ({error}).") from error
 

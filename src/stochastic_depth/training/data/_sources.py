@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from ..._checks import fail
 from ..._errors import DataError
 from ._data_config import DataConfig
+from ._pictures import IMAGE_SUFFIXES, Files, read_webdataset, tar_files
 from ._records import SPLIT_WORDS, Records, Source, open_image
 from ._tabular import parquet_files, read_hub, read_parquet
 
@@ -28,19 +29,19 @@ def read(config: DataConfig) -> Source:
         config: which data set.
 
     Returns:
-        A source with non-empty splits train and test, and class names.
+        A source with a non-empty split train, perhaps others, and class names.
 
     Raises:
         DataError: data that is missing or corrupt, or labels that are not 0..K-1.
     """
     source = _read(config)
-    splits = _needed(source, config)
-    return Source(source.name, splits, _class_names(source, splits))
+    splits, notes = _needed(source, config)
+    return Source(source.name, splits, _class_names(source, splits), notes)
 
 
 def _read(config: DataConfig) -> Source:
     if config.name == "digits":
-        train_size = (config.limit or TRAIN_SIZE) + (config.validation or 0)
+        train_size = (config.limit or TRAIN_SIZE) + (config.held_out or 0)
         return read_digits(train_size, config.split_seed)
     return read_hub(config.name) if config.folder is None else _read_local(config.folder)
 
@@ -50,29 +51,36 @@ def _read_local(folder: Path) -> Source:
         raise DataError(f"{folder} must be a folder with images; there is none of that name.")
     if parquet_files(folder):
         return read_parquet(folder)
-    inside = sorted(entry.name for entry in folder.iterdir())
-    if not any(name.lower() in SPLIT_WORDS for name in inside):
-        listed = ", ".join(inside[:10]) or "nothing"
-        raise DataError(
-            f"{folder} must hold parquet files or a folder train/<class>/; it holds {listed}."
-        )
-    return read_folder(folder)
+    if tar_files(folder):
+        return read_webdataset(folder)
+    inside = sorted(folder.iterdir())
+    if any(entry.name.lower() in SPLIT_WORDS for entry in inside):
+        return read_folder(folder)
+    classes = [entry for entry in inside if entry.is_dir() and _holds_image(entry)]
+    if len(classes) > 1:
+        return _undivided(folder)
+    listed = ", ".join(entry.name for entry in inside[:10]) or "nothing"
+    raise DataError(
+        f"{folder} must hold parquet files, WebDataset shards, a folder of images for every class, "
+        f"or a folder train/<class>/; it holds {listed}."
+    )
 
 
-def _needed(source: Source, config: DataConfig) -> dict[str, Records]:
+def _needed(source: Source, config: DataConfig) -> tuple[dict[str, Records], tuple[str, ...]]:
     """Return the splits that are needed, the held-out one as test where there is one only."""
-    splits = dict(source.splits)
+    splits, notes = dict(source.splits), []
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
-    for split in ("train", "test"):
+        notes.append("the split validation is the test: the data have no split test")
+    for split in ("train", *(name for name in ("test",) if name in splits)):
         if not len(splits.get(split, ())):
             found = ", ".join(source.splits)
             raise DataError(f"{source.name} must have a non-empty split {split}; it has {found}.")
-    if config.validation is not None:
+    if config.held_out is not None:
         splits.pop("validation", None)
     if config.name != "svhn":
         splits.pop("extra", None)
-    return splits
+    return splits, tuple(notes)
 
 
 def _class_names(source: Source, splits: Mapping[str, Records]) -> tuple[str, ...]:
@@ -93,6 +101,13 @@ def _class_names(source: Source, splits: Mapping[str, Records]) -> tuple[str, ..
             f"Labels must be 0 to {highest} without a gap; {source.name} has no training "
             f"image of class {min(absent)}."
         )
+    for split, records in splits.items():
+        unlearned = absent & set(records.labels.unique().tolist())
+        if unlearned:
+            raise DataError(
+                f"Every class must have an image to train on; {names[min(unlearned)]} has some in "
+                f"{split} alone, of {source.name}."
+            )
     return names
 
 
@@ -184,6 +199,16 @@ def read_folder(folder: Path) -> Source:
     return Source(str(folder), splits, tuple(first.classes))
 
 
+def _undivided(folder: Path) -> Source:
+    """Describe a folder that holds `<class>/<image>`, all of it to be divided."""
+    part = _scan(folder)
+    return Source(str(folder), {"train": _folder_records(part)}, tuple(part.classes))
+
+
+def _holds_image(folder: Path) -> bool:
+    return any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in folder.iterdir())
+
+
 def _scan(part: Path) -> "ImageFolder":
     from torchvision.datasets import ImageFolder  # slow to import, and the other sources do without
 
@@ -203,4 +228,6 @@ def _folder_records(part: "ImageFolder") -> Records:
                 yield image
 
     labels = torch.tensor(part.targets, dtype=torch.int64)
-    return Records(labels, images, lambda index: str(files[index]), files)
+    return Records(
+        labels, images, lambda index: str(files[index]), files, lambda _: Files.of(files)
+    )

@@ -8,10 +8,11 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from ._image_set import ImageSet
+from ._photographs import Photographs
 from ._token_set import TokenSet
 
-Examples: TypeAlias = ImageSet | TokenSet
-"""Inputs and targets of one split: labelled images, or sequences of tokens."""
+Examples: TypeAlias = ImageSet | Photographs | TokenSet
+"""Inputs and targets of one split: labelled images, in memory or not, or sequences of tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Splits:
         class_names: K names; none of text.
         input_shape: of one example: (C, H, W) of an image, (T,) of a sequence.
         tokenizer: of text, as the file `tokenizer.json` of `tokenizers`, if it has one.
+        notes: sentences on how images are held, and on what was made of their splits.
     """
 
     train: Examples
@@ -35,11 +37,17 @@ class Splits:
     class_names: tuple[str, ...]
     input_shape: tuple[int, ...]
     tokenizer: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_text(self) -> bool:
         """Whether the examples are sequences of tokens."""
         return isinstance(self.train, TokenSet)
+
+    @property
+    def skipped(self) -> list[str]:
+        """What is wrong with the images that this process has skipped so far."""
+        return list(self.train.skipped) if isinstance(self.train, Photographs) else []
 
     @property
     def example(self) -> Shaped[Tensor, "2 *input"]:

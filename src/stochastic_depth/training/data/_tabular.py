@@ -1,10 +1,9 @@
 """Tables of images and labels: data sets of the Hugging Face hub, and folders of parquet files."""
 
 import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..._errors import DataError
-from ._records import SPLIT_WORDS, Records, Source, integer_labels, open_image
+from ._pictures import cell_image, cells_of, parquet_pictures, split_of
+from ._records import SPLIT_WORDS, Records, Source, integer_labels
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "fine_labels")
@@ -24,24 +24,20 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "fine_labels")
 
 def image_and_label(columns: Collection[str], where: str) -> tuple[str, str]:
     """Return the names of the image and the label column of a table."""
-    return _choose(columns, IMAGE_COLUMNS, where), _choose(columns, LABEL_COLUMNS, where)
+    return (
+        require_column(columns, IMAGE_COLUMNS, where),
+        require_column(columns, LABEL_COLUMNS, where),
+    )
 
 
-def _choose(columns: Collection[str], names: tuple[str, ...], where: str) -> str:
+def require_column(columns: Collection[str], names: tuple[str, ...], where: str) -> str:
+    """Return the first of several names that a table has as a column."""
     for name in names:
         if name in columns:
             return name
     raise DataError(
         f"{where} must have a column named {' or '.join(names)}; it has {', '.join(columns)}."
     )
-
-
-def cell_image(cell: Mapping[str, Any] | bytes | None, where: str) -> Image.Image:
-    """Open the image of one cell: encoded bytes, or a mapping with `bytes`."""
-    encoded = cell.get("bytes") if isinstance(cell, Mapping) else cell
-    if not isinstance(encoded, bytes):
-        raise DataError(f"{where} must hold the bytes of an image; got {type(encoded).__name__}.")
-    return open_image(BytesIO(encoded), where)
 
 
 # Where the hub keeps the data sets we call by name: id, and configuration where it has several.
@@ -67,13 +63,8 @@ def read_hub(name: str) -> Source:
     """
     import datasets  # slow to import, and the other sources do without
 
-    identifier, configuration = HUB.get(name, (name, None))
-    try:
-        parts = datasets.load_dataset(identifier, configuration)
-    except Exception as error:  # whatever the network, the hub and its builders raise
-        remedy = "Pass the folder of a local copy, data.data_dir for a named data set."
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{identifier} cannot be loaded ({reason}). {remedy}") from error
+    identifier, configuration = hub_place(name)
+    parts = opened(identifier, lambda: datasets.load_dataset(identifier, configuration))
     known = {SPLIT_WORDS[split]: part for split, part in parts.items() if split in SPLIT_WORDS}
     if not known:
         raise DataError(f"{identifier} must have a split train; it has {', '.join(parts)}.")
@@ -81,22 +72,36 @@ def read_hub(name: str) -> Source:
     return Source(identifier, splits, _class_names(next(iter(known.values())), identifier))
 
 
+def hub_place(name: str) -> tuple[str, str | None]:
+    """Return the hub id of a data set, and its configuration where it has several."""
+    return HUB.get(name, (name, None))
+
+
+def opened(identifier: str, load: Callable[[], Any]) -> Any:
+    """Return what `datasets` loads.
+
+    Raises:
+        DataError: it cannot.
+    """
+    try:
+        return load()
+    except Exception as error:  # whatever the network, the hub and its builders raise
+        remedy = "Pass the folder of a local copy, data.data_dir for a named data set."
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{identifier} cannot be loaded ({reason}). {remedy}") from error
+
+
 def _hub_records(part: Any, name: str) -> Records:
-    from datasets import Image as ImageFeature
-
     column, label = image_and_label(part.column_names, name)
-    cells = part.select_columns([column]).cast_column(column, ImageFeature(decode=False))
-
-    def where(index: int) -> str:
-        return f"{name}, row {index}"
+    cells = cells_of(part, column, name)
 
     def images() -> Iterator[Image.Image]:
-        for index, row in enumerate(cells):
-            yield cell_image(row[column], where(index))
+        for index, row in enumerate(cells.table):
+            yield cell_image(row[column], cells.where(index))
 
     labels = integer_labels(part.with_format("numpy")[label][:], name)
     files = tuple(Path(entry["filename"]) for entry in part.cache_files)
-    return Records(labels, images, where, files)
+    return Records(labels, images, cells.where, files, lambda cache: cells)
 
 
 def _class_names(part: Any, name: str) -> tuple[str, ...]:
@@ -130,7 +135,7 @@ def read_parquet(folder: Path) -> Source:
     """
     shards: dict[str, list[_Shard]] = {}
     for path in parquet_files(folder):
-        shards.setdefault(_split_of(path), []).append(_open(path))
+        shards.setdefault(split_of(path), []).append(_open(path))
     names = next(iter(shards.values()))[0].class_names()
     return Source(
         str(folder), {split: _parquet_records(part) for split, part in shards.items()}, names
@@ -187,17 +192,9 @@ def _parquet_records(shards: Sequence[_Shard]) -> Records:
             yield cell_image(cell, where(index))
 
     labels = torch.cat([shard.labels() for shard in shards])
-    return Records(labels, images, where, files=tuple(shard.path for shard in shards))
-
-
-def _split_of(path: Path) -> str:
-    words = (re.split(r"[-_. ]", path.name)[0].lower(), path.parent.name.lower())
-    for word in words:
-        if word in SPLIT_WORDS:
-            return SPLIT_WORDS[word]
-    raise DataError(
-        f"{path} must say which split it holds; its name must begin with train, validation or test."
-    )
+    files, first = tuple(shard.path for shard in shards), shards[0]
+    pictures = partial(parquet_pictures, files, first.image, str(first.path.parent))
+    return Records(labels, images, where, files, pictures)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
