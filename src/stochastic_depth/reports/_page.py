@@ -1,14 +1,11 @@
 """The page of a comparison: a single file that opens without a network."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -16,13 +13,14 @@ from markdown_it import MarkdownIt
 from .._files import write_text
 from ..experiments import Comparison
 from ._curves import curve_figures, gradient_figures, timing_figure
-from ._figure import Figure
+from ._figure import Figure, as_json
 from ._live_depth import depth_figures
 from ._recorded import first_runs
 from ._summary import conclusions
 from ._text_tables import differences_table, machine_table, measures_table, runs_table, seeds_table
 from ._theme import DARK, LIGHT, SERIES
 from ._variant_figures import variant_figures
+from ._vega import library
 from ._words import counted, listing, written
 
 TEMPLATES = Environment(
@@ -55,8 +53,8 @@ def furniture(pictures: Sequence[Figure]) -> dict[str, Any]:
     return {
         "style": TEMPLATES.get_template("page.css").render(colours=_colours()),
         "script": TEMPLATES.get_template("page.js").render(),
-        "specifications": _specifications(pictures),
-        "library": _library(),
+        "specifications": as_json({figure.name: figure.specification() for figure in pictures}),
+        "library": library(),
         "stills": {figure.name: figure.still() for figure in pictures},
         "version": version("stochastic-depth"),
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -145,12 +143,6 @@ def _configurations(comparison: Comparison) -> dict[str, str]:
     return {name: yaml.safe_dump(run.config, sort_keys=False) for name, run in firsts.items()}
 
 
-def _specifications(pictures: Sequence[Figure]) -> str:
-    """Return the specifications as JSON that cannot close the script element around it."""
-    table = {figure.name: figure.specification() for figure in pictures}
-    return json.dumps(table, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
 def _colours() -> str:
     """Return the colours as CSS variables: light, and dark for dark systems."""
     light, dark = (" ".join(f"{k}: {v};" for k, v in table.items()) for table in (LIGHT, DARK))
@@ -160,10 +152,3 @@ def _colours() -> str:
 
 def _markdown(text: str) -> str:
     return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-
-
-@cache
-def _library() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed in one script."""
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub errs
-    return bundle
