@@ -120,6 +120,15 @@ def test_a_bug_is_not_hidden(monkeypatch):
         main(["validate", "--recipe", "demo_digits"])
 
 
+def test_the_core_alone_says_what_the_program_needs(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jsonargparse", None)
+    for module in ("stochastic_depth._arguments", "stochastic_depth.cli._parser"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert main(["plan", "--help"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("sdepth: The program needs jsonargparse, which is not there; pip inst")
+
+
 def test_words_wait_for_no_library_that_computes():
     """Neither help, nor what is misspelt, nor a list of names."""
     explained = ["plan", "report", "reproduce", "bench", "diagnose", "depth-check"]

@@ -21,6 +21,7 @@ from .._checks import (
     same_length,
 )
 from .._typing import Mask, Probabilities
+from ..budgets._target import warn_of_what_is_left
 from ..schedules._depth import LinearRule
 from ..surgery import Handle, Scale
 from ._component import Component
@@ -214,6 +215,9 @@ class DepthConfig:
         Raises:
             InfeasibleBudget: the schedule cannot meet the budget.
             InvalidArgument: sensitivities are all zero, or needed and not given.
+
+        Warns:
+            UserWarning: the droppable blocks survive with less than half of the budget.
         """
         if self.chosen == "sense" and self.budget is not None:
             if sensitivities is None:
@@ -225,7 +229,11 @@ class DepthConfig:
             p = budgets.fit(self.family, num_blocks, self.budget, protected=protected)(num_blocks)
         else:
             p = schedules.fixed(self.probabilities or ())(num_blocks)
-        return p if protected is None else p.masked_fill(protected, 1.0)
+        if protected is None:
+            return p
+        if self.budget is not None:
+            warn_of_what_is_left(p, [1.0] * num_blocks, protected, self.budget)
+        return p.masked_fill(protected, 1.0)
 
     def curriculum_of(self, p: Tensor | float) -> curricula.Curriculum:
         """Return the curriculum that leads to (or away from) the probabilities `p`."""
