@@ -145,16 +145,14 @@ def picture(paper: str) -> str:
         .mark_bar()
         .encode(
             y=alt.Y("artefact:N", title=None),
-            x=alt.X("claims:Q", title="claims"),
+            x=alt.X("claims:Q", title="claims", axis=alt.Axis(format="d", tickMinStep=1)),
             color=alt.Color(
                 "verdict:N", sort=list(VERDICTS), scale=alt.Scale(domain=VERDICTS, range=COLOURS)
             ),
             order="rank:Q",
         )
     )
-    caption = (
-        "Claims of each figure and table by verdict; `sdepth reproduce PAPER/NAME` repeats one."
-    )
+    caption = "Claims of each figure and table, by verdict."
     return Figure(paper, PAPERS[paper][0], caption, caption, chart).svg()
 
 

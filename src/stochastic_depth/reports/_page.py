@@ -23,6 +23,8 @@ from ._variant_figures import variant_figures
 from ._vega import library
 from ._words import counted, listing, written
 
+LONGEST_TITLE = 100
+
 TEMPLATES = Environment(
     loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
@@ -113,7 +115,10 @@ def _words(comparison: Comparison) -> dict[str, Any]:
 
 def _title(comparison: Comparison) -> str:
     first, *others = comparison.variants
-    return f"{comparison.name}: {first}" + (f" against {listing(others)}" if others else "")
+    title = f"{comparison.name}: {first}" + (f" against {listing(others)}" if others else "")
+    # The cells of a sweep have long names, which the tables give.
+    short = f"{comparison.name}: {counted(len(comparison.variants), 'variant')}"
+    return title if len(title) <= LONGEST_TITLE else short
 
 
 def _tables(comparison: Comparison) -> dict[str, Any]:
