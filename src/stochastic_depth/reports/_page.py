@@ -16,7 +16,7 @@ from ._curves import curve_figures, gradient_figures, timing_figure
 from ._figure import Figure, as_json
 from ._live_depth import depth_figures
 from ._recorded import first_runs
-from ._summary import conclusions
+from ._summary import Conclusion, conclusions
 from ._text_tables import differences_table, machine_table, measures_table, runs_table, seeds_table
 from ._theme import DARK, LIGHT, SERIES
 from ._variant_figures import variant_figures
@@ -85,19 +85,27 @@ def figures(comparison: Comparison) -> list[Figure]:
 
 def page(comparison: Comparison) -> str:
     """Return the HTML of the page of a comparison."""
-    pictures = figures(comparison)
+    pictures, said = figures(comparison), conclusions(comparison)
+    leading = _leading(pictures, said)
     context = {
         **_words(comparison),
         **_tables(comparison),
-        "conclusions": conclusions(comparison),
+        "conclusions": said,
         "variants": comparison.variants,
         "series": len(SERIES),
-        "leading": next((figure for figure in pictures if figure.name == "seeds"), None),
-        "figures": [figure for figure in pictures if figure.name != "seeds"],
+        "leading": leading,
+        "figures": [figure for figure in pictures if figure is not leading],
         "configurations": _configurations(comparison),
         **furniture(pictures),
     }
     return TEMPLATES.get_template("page.html.j2").render(context)
+
+
+def _leading(pictures: Sequence[Figure], said: Sequence[Conclusion]) -> Figure | None:
+    """Return the errors where they differ clearly; else which blocks ran, which is certain."""
+    wanted = ("seeds",) if any(each.clear for each in said) else ("gates-", "seeds")
+    found = (figure for name in wanted for figure in pictures if figure.name.startswith(name))
+    return next(found, None)
 
 
 def _words(comparison: Comparison) -> dict[str, Any]:
