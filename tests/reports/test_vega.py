@@ -1,5 +1,7 @@
 """The scripts of a page are bundled once."""
 
+from importlib.metadata import version
+
 import pytest
 import vl_convert
 
@@ -28,7 +30,7 @@ def anew():
 def test_a_second_process_finds_what_the_first_has_kept(bundled, tmp_path):
     assert [anew(), anew()] == ["script 0", "script 0"]
     (kept,) = (tmp_path / "cache/stochastic_depth").iterdir()
-    assert kept.name == f"vega-{vl_convert.__version__}.js"
+    assert kept.name == f"vega-{version('vl-convert-python')}.js"
 
 
 def test_where_nothing_can_be_kept_it_is_made_again(bundled, tmp_path):

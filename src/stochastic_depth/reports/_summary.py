@@ -142,5 +142,6 @@ def _time(comparison: Comparison, variant: str) -> str:
         remark = " That is faster than possible: the machine was busy with something else."
     return (
         f"{100 * blocks.mean:.0f} % of the blocks of {variant}, which hold "
-        f"{100 * cost.mean:.0f} % of the cost, ran; an epoch took {ratio.mean:.2f} of the time of one of {comparison.baseline}.{remark}"
+        f"{100 * cost.mean:.0f} % of the cost, ran; an epoch took {ratio.mean:.2f} of the time of "
+        f"one of {comparison.baseline}.{remark}"
     )

@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import vl_convert
@@ -33,6 +34,6 @@ def library() -> str:
 
 def _place() -> Path | None:
     try:
-        return user_cache() / f"vega-{vl_convert.__version__}.js"
+        return user_cache() / f"vega-{version('vl-convert-python')}.js"
     except RuntimeError:  # nobody's home
         return None
