@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 DEMO ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow check mutants fuzz audit oldest format bench docs clean
+.PHONY: help env demo test test-slow check mutants fuzz audit oldest format bench docs package clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -79,5 +79,20 @@ bench: env  ## measure again what the README states (an idle machine, 50 minutes
 docs: env  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+EMPTY := .venv-empty
+
+package: env  ## build the wheel and the sdist, and try the program of each in an empty environment
+	$(BIN)/python -m pip install --quiet --upgrade build
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	for built in dist/*.whl dist/*.tar.gz; do \
+	  rm -rf $(EMPTY) && $(PYTHON) -m venv $(EMPTY) && \
+	  $(EMPTY)/bin/python -m pip install --quiet "$$built[all]" && \
+	  $(EMPTY)/bin/sdepth --version && \
+	  $(EMPTY)/bin/sdepth plan torchvision/resnet18 --budget 0.8 && \
+	  $(EMPTY)/bin/sdepth train demo_digits --epochs 1 --out $(EMPTY)/run && \
+	  $(EMPTY)/bin/sdepth report $(EMPTY)/run || exit 1; \
+	done
+
 clean:  ## remove .venv and everything that was built
-	rm -rf $(VENV) $(OLDEST) mutants site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLDEST) $(EMPTY) mutants site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

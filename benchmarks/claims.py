@@ -1,4 +1,4 @@
-"""Write one page per paper from the committed results: what it states, what was measured.
+"""Write a page and a figure per paper from the committed results: stated, and measured.
 
 python benchmarks/claims.py           # rewrite docs/papers
 python benchmarks/claims.py --check   # exit 1 if the pages do not say what the results say
@@ -10,11 +10,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import altair as alt
+import polars as pl
+
 from stochastic_depth.papers import titles
+from stochastic_depth.reports import Figure
+from stochastic_depth.reports._theme import LIGHT
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "papers"
 PAGES = ROOT / "docs" / "papers"
+PICTURES = ROOT / "docs" / "assets"
 
 PAPERS = {
     "huang2016": (
@@ -55,6 +61,9 @@ PAPERS = {
 }
 
 VERDICTS = ("held", "not held", "cannot tell", "not measured")
+WORDS = ("held", "did not hold", "are undecided", "were not measured")
+RANK = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
+COLOURS = [LIGHT[f"--series-{number}"] for number in (3, 2, 5, 0)]
 HOW_JUDGED = "± is one standard error. [How artefacts are run and claims judged](../reproduce.md)."
 
 
@@ -64,22 +73,35 @@ def results(paper: str) -> list[dict[str, Any]]:
     return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
-def verdicts(records: list[dict[str, Any]]) -> list[int]:
+def verdicts(claims: list[dict[str, Any]]) -> list[int]:
     """Count the claims of each verdict."""
-    counts = Counter(claim["verdict"] for record in records for claim in record["claims"])
+    counts = Counter(claim["verdict"] for claim in claims)
     return [counts[verdict] for verdict in VERDICTS]
+
+
+def claims_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All claims of some results."""
+    return [claim for record in records for claim in record["claims"]]
+
+
+def is_arithmetic(claim: dict[str, Any]) -> bool:
+    """Whether a claim was computed, from a schedule or a closed form, and rests on no sample."""
+    return claim["measured"] is not None and claim["n"] is None
 
 
 def summary_table(prefix: str = "docs/papers/") -> str:
     """Claims of every paper by verdict."""
     lines = [
-        "| paper | figures and tables | claims | held | not held | cannot tell | not measured |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| paper | figures and tables | claims | of them arithmetic | held | not held "
+        "| cannot tell | not measured |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for paper, (title, _) in PAPERS.items():
         if records := results(paper):
-            counts = verdicts(records)
-            numbers = (len(records), sum(counts), *counts)
+            claims = claims_of(records)
+            numbers = (
+                len(records), len(claims), sum(map(is_arithmetic, claims)), *verdicts(claims)
+            )  # fmt: skip
             lines.append(f"| [{title}]({prefix}{paper}.md) | {' | '.join(map(str, numbers))} |")
     return "\n".join(lines)
 
@@ -88,20 +110,50 @@ def page(paper: str) -> str:
     """The page of a paper."""
     title, about = PAPERS[paper]
     records = results(paper)
-    parts = [f"# {title}", verdict(paper, records), about, HOW_JUDGED, overview(records)]
+    summary = verdict(paper, records)
+    picture = f"![{summary.partition('**')[2].partition('**')[0]}](../assets/claims-{paper}.svg)"
+    parts = [f"# {title}", summary, picture, about, HOW_JUDGED, overview(records)]
     return "\n\n".join(filter(None, [*parts, *map(section, records)])) + "\n"
 
 
 def verdict(paper: str, records: list[dict[str, Any]]) -> str:
-    """What came out, and what there is no result for."""
-    counts = verdicts(records)
-    words = ("held", "did not hold", "are undecided", "were not measured")
-    said = [f"{count} {word}" for count, word in zip(counts, words, strict=True) if count]
-    sentence = f"**Of {sum(counts)} claims {', '.join(said)}.**"
-    claims = [claim for record in records for claim in record["claims"]]
-    computed = sum(claim["measured"] is not None and claim["n"] is None for claim in claims)
-    exact = f"{computed} are computed exactly, not estimated from samples." if computed else ""
+    """What came out, arithmetic apart, and what there is no result for."""
+    claims = claims_of(records)
+    measured = [claim for claim in claims if not is_arithmetic(claim)]
+    computed = [claim for claim in claims if is_arithmetic(claim)]
+    sentence = f"**Of {len(measured)} empirical claims {said(measured)}.**"
+    exact = f"Of {len(computed)} that are arithmetic, {said(computed)}." if computed else ""
     return " ".join(filter(None, [sentence, exact, missing(paper, records)]))
+
+
+def said(claims: list[dict[str, Any]]) -> str:
+    """The verdicts of claims in words."""
+    counts = zip(verdicts(claims), WORDS, strict=True)
+    return ", ".join(f"{count} {word}" for count, word in counts if count)
+
+
+def picture(paper: str) -> str:
+    """The verdicts of each figure and table, as a drawing."""
+    rows = [
+        (record["artefact"].partition("/")[2], verdict, count)
+        for record in results(paper)
+        for verdict, count in zip(VERDICTS, verdicts(record["claims"]), strict=True)
+    ]
+    table = pl.DataFrame(rows, schema=["artefact", "verdict", "claims"], orient="row")
+    chart = (
+        alt.Chart(table.with_columns(pl.col("verdict").replace_strict(RANK).alias("rank")))
+        .mark_bar()
+        .encode(
+            y=alt.Y("artefact:N", title=None),
+            x=alt.X("claims:Q", title="claims", axis=alt.Axis(format="d", tickMinStep=1)),
+            color=alt.Color(
+                "verdict:N", sort=list(VERDICTS), scale=alt.Scale(domain=VERDICTS, range=COLOURS)
+            ),
+            order="rank:Q",
+        )
+    )
+    caption = "Claims of each figure and table, by verdict."
+    return Figure(paper, PAPERS[paper][0], caption, caption, chart).svg()
 
 
 def overview(records: list[dict[str, Any]]) -> str:
@@ -112,7 +164,7 @@ def overview(records: list[dict[str, Any]]) -> str:
     ]
     for record in records:
         name = record["artefact"].partition("/")[2]
-        counts = " | ".join(map(str, verdicts([record])))
+        counts = " | ".join(map(str, verdicts(record["claims"])))
         shows = title_of(record["artefact"])
         size = ": ".join(filter(None, [record["profile"], trained(record["settings"])]))
         lines.append(f"| [{shows}](#{name}) | {size} | {counts} |")
@@ -136,8 +188,8 @@ def section(record: dict[str, Any]) -> str:
         record["claims"], key=lambda c: (c["verdict"] == "held", VERDICTS.index(c["verdict"]))
     )
     claims = [
-        "| claim | stated | tolerance | measured | n | verdict |",
-        "|---|---:|---:|---:|---:|---|",
+        "| claim | paper | ours | difference | tolerance | n | verdict |",
+        "|---|---:|---:|---:|---:|---:|---|",
         *map(claim_row, rows),
     ]
     origin = (
@@ -172,16 +224,18 @@ def trained(settings: dict[str, Any]) -> str:
 
 def claim_row(claim: dict[str, Any]) -> str:
     """One claim beside its measurement."""
-    measured = "–"
+    measured = difference = "–"
     if claim["measured"] is not None:
         error = claim["standard_error"]
         measured = f"{claim['measured']:.4g}" + (f" ± {error:.2g}" if error else "")
+        difference = f"{claim['measured'] - claim['expected']:+.2g}"
     verdict = claim["verdict"]
     cells = (
         claim["name"].replace("|", "\\|"),
         f"{claim['relation']} {claim['expected']:.5g}",
-        f"{claim['tolerance']:.3g}",
         measured,
+        difference,
+        f"{claim['tolerance']:.3g}",
         "" if claim["n"] is None else f"{claim['n']:,}",
         verdict if verdict == "held" else f"**{verdict}**",
     )
@@ -203,6 +257,8 @@ def main() -> int:
     PAGES.mkdir(exist_ok=True)
     for file, text in pages.items():
         file.write_text(text, encoding="utf-8")
+        drawn = PICTURES / f"claims-{file.stem}.svg"
+        drawn.write_text(picture(file.stem), encoding="utf-8")
     return 0
 
 

@@ -13,7 +13,7 @@ from stochastic_depth.training._recipes import RECIPES
     ("right", "wrong", "said"),
     [
         ("\nepochs:", "\nepoch:", r"epoch is not a field\. Did you mean 'epochs'\?$"),
-        ("\nepochs: 150", "\nepochs: many", r"epochs must be a whole number; got 'many'\.$"),
+        ("\nepochs: 80", "\nepochs: many", r"epochs must be a whole number; got 'many'\.$"),
         (
             "schedule: linear",
             "schedule: lineer",

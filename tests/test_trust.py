@@ -15,6 +15,8 @@ HARM = {
     "loggers": ({"loggers": [PROGRAM]}, "loggers"),
     "model": ({"model": PROGRAM}, "model"),
     "optimizer": ({"optimizer": PROGRAM}, "optimizer"),
+    "schedule": ({"depth": {"schedule": "os.system", "last": 0.5}}, "depth.schedule"),
+    "law": ({"depth": {"law": "os.system", "last": 0.5}}, "depth.law"),
     "curriculum": ({"depth": {"curriculum": "os.system", "last": 0.5}}, "depth.curriculum"),
     "argument": (
         {"model": {"class_path": "torchvision.models.ResNet", "init_args": {"block": "os.system"}}},

@@ -1,20 +1,22 @@
 """Validation, used where an object is born and nowhere else.
 
 Each check returns the value in its canonical form or raises `InvalidArgument`
-with one sentence: what must hold, what was given, what to do.
+with one sentence: what must hold, what was given, what to do. Torch is imported by the
+checks that make tensors alone: the program refuses a misspelt word without it.
 """
 
 import difflib
 import math
 import numbers
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from itertools import islice
-from typing import Any, SupportsFloat, SupportsIndex, TypeVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeGuard, TypeVar
 
 from ._errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Choice = TypeVar("Choice")
 Kind = TypeVar("Kind")
@@ -46,7 +48,7 @@ def given(value: object) -> str:
     """Return what a message says of a value: its repr on one line, or its kind."""
     if isinstance(value, int) and abs(value) >= 10**20:
         return f"a whole number of about {int(value.bit_length() * math.log10(2)) + 1} digits"
-    if isinstance(value, Tensor):
+    if _is_tensor(value):
         return f"a tensor of shape {tuple(value.shape)}, {value.dtype} on {value.device}"
     try:
         text = " ".join(repr(value).split())
@@ -130,8 +132,10 @@ def flag(field: str, value: bool) -> bool:
     return instance(field, value, bool, "True or False")
 
 
-def network(field: str, value: nn.Module) -> nn.Module:
+def network(field: str, value: "nn.Module") -> "nn.Module":
     """Return `value` if it is a network."""
+    from torch import nn
+
     return instance(field, value, nn.Module, "a torch.nn.Module")
 
 
@@ -142,7 +146,7 @@ def function(field: str, value: Function, requirement: str = "a function") -> Fu
     return value
 
 
-def probabilities(field: str, values: Tensor | Iterable[float]) -> Tensor:
+def probabilities(field: str, values: "Tensor | Iterable[float]") -> "Tensor":
     """Return `values` as a float64 vector (L,) with entries in [0, 1]."""
     vector = _vector(field, values)
     bad = ~((vector >= 0) & (vector <= 1))
@@ -154,7 +158,7 @@ def probabilities(field: str, values: Tensor | Iterable[float]) -> Tensor:
     return vector
 
 
-def finite(field: str, values: Tensor | Iterable[float]) -> Tensor:
+def finite(field: str, values: "Tensor | Iterable[float]") -> "Tensor":
     """Return `values` as a finite float64 vector (L,)."""
     vector = _vector(field, values)
     if not vector.isfinite().all():
@@ -163,11 +167,13 @@ def finite(field: str, values: Tensor | Iterable[float]) -> Tensor:
     return vector
 
 
-def costs(values: Tensor | Iterable[float] | None, num_blocks: int) -> Tensor:
+def costs(values: "Tensor | Iterable[float] | None", num_blocks: int) -> "Tensor":
     """Return block costs relative to the largest, float64 (L,); `None` means all equal.
 
     A block may cost nothing, but not every block: a share of nothing has no meaning.
     """
+    import torch
+
     if values is None:
         return torch.ones(num_blocks, dtype=torch.float64, device="cpu")
     vector = same_length("costs", finite("costs", values), num_blocks)
@@ -184,11 +190,13 @@ def costs(values: Tensor | Iterable[float] | None, num_blocks: int) -> Tensor:
     return vector / vector.max()  # in any unit their sum is finite
 
 
-def mask(field: str, values: Tensor | Iterable[bool] | None, num_blocks: int) -> Tensor:
+def mask(field: str, values: "Tensor | Iterable[bool] | None", num_blocks: int) -> "Tensor":
     """Return a boolean vector (L,); `None` means all False."""
+    import torch
+
     if values is None:
         return torch.zeros(num_blocks, dtype=torch.bool, device="cpu")
-    if not isinstance(values, Tensor):
+    if not _is_tensor(values):
         marks = entries(field, values, "a boolean vector")
         # numpy has a bool of its own
         if not all(str(getattr(mark, "dtype", type(mark).__name__)) == "bool" for mark in marks):
@@ -222,7 +230,7 @@ def pairs(field: str, values: Iterable[tuple[Any, Any]], requirement: str) -> li
     return [(first, second) for first, second in row]
 
 
-def same_length(field: str, vector: Tensor, num_blocks: int) -> Tensor:
+def same_length(field: str, vector: "Tensor", num_blocks: int) -> "Tensor":
     """Return `vector` if it has one entry per block."""
     if vector.shape != (num_blocks,):
         raise fail(
@@ -266,16 +274,23 @@ def _not_nan(field: str, value: SupportsFloat) -> float:
     return number
 
 
+def _is_tensor(value: object) -> "TypeGuard[Tensor]":
+    # There is none before torch is imported.
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
+
+
 def _scalar(field: str, value: Any) -> Any:
     """Return what an array or tensor without dimensions holds; other values as they are."""
-    if isinstance(value, Tensor):
+    if _is_tensor(value):
         value = _plain(field, value)
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
-def _vector(field: str, values: Tensor | Iterable[float]) -> Tensor:
+def _vector(field: str, values: "Tensor | Iterable[float]") -> "Tensor":
+    import torch
+
     requirement = "a vector of numbers, one per block"
-    if isinstance(values, Tensor):
+    if _is_tensor(values):
         if values.dtype == torch.bool or values.is_complex():
             raise fail(field, requirement, given(values))
         vector = _plain(field, values).to(device="cpu", dtype=torch.float64)
@@ -289,8 +304,10 @@ def _vector(field: str, values: Tensor | Iterable[float]) -> Tensor:
     return vector
 
 
-def _plain(field: str, values: Tensor) -> Tensor:
+def _plain(field: str, values: "Tensor") -> "Tensor":
     """Return a tensor detached; one without numbers, or with most of them left out, is refused."""
+    import torch
+
     if values.is_meta or values.is_nested or values.layout != torch.strided:
         kind = "meta" if values.is_meta else "nested" if values.is_nested else str(values.layout)
         raise fail(field, "a dense tensor that holds numbers", f"a {kind} tensor")

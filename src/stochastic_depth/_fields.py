@@ -66,7 +66,7 @@ def _check_component(field: str, base: type, value: Any, said: str) -> None:
             raise fail(f"{field}.{part}", "a mapping of arguments", in_yaml(values[part]))
     if "." not in path:
         return  # jsonargparse knows classes by their last name
-    made = made_by(_resolved(field, path))
+    made = made_by(resolved(field, path))
     if made is None or not issubclass(made, base):
         raise fail(field, f"the import path of what makes a {base.__name__}", repr(path))
     for argument, entry in values.get("init_args", {}).items():
@@ -74,7 +74,7 @@ def _check_component(field: str, base: type, value: Any, said: str) -> None:
 
 
 def check_argument(field: str, path: str, argument: str, value: Any, said: str) -> None:
-    parameters = signature(_resolved(field, path)).parameters
+    parameters = signature(resolved(field, path)).parameters
     if argument not in parameters:
         close = nearest(argument, parameters) or f"It takes {', '.join(parameters)}."
         raise InvalidArgument(f"{field} is not an argument of {path}. {close}")
@@ -83,7 +83,12 @@ def check_argument(field: str, path: str, argument: str, value: Any, said: str) 
         raise fail(field, _requirement(kind), said)
 
 
-def _resolved(field: str, path: str) -> Any:
+def resolved(field: str, path: str) -> Any:
+    """Return what an import path names.
+
+    Raises:
+        InvalidArgument: nothing, or what may not be imported; the message names `field`.
+    """
     require_trusted(field, path)
     try:
         return resolve_name(path)

@@ -51,6 +51,12 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def user_cache() -> Path:
+    """Return the folder under the user's cache for what can be made again; it may not exist."""
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "stochastic_depth"
+
+
 def leftovers(directory: Path) -> Iterator[Path]:
     """Yield what killed processes left of files that they were writing, at any depth."""
     yield from directory.rglob(f".*{PARTIAL}")

@@ -6,11 +6,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 
 def hardware() -> dict[str, Any]:
     """Return the processor, its cores, the threads used, and the accelerator."""
+    import torch
+
     return {
         "cpu": _processor(),
         "cores": os.cpu_count(),

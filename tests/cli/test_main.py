@@ -120,14 +120,29 @@ def test_a_bug_is_not_hidden(monkeypatch):
         main(["validate", "--recipe", "demo_digits"])
 
 
-def test_the_overview_waits_for_no_library_that_computes():
+def test_the_core_alone_says_what_the_program_needs(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jsonargparse", None)
+    for module in ("stochastic_depth._arguments", "stochastic_depth.cli._parser"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert main(["plan", "--help"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("sdepth: The program needs jsonargparse, which is not there; pip inst")
+
+
+def test_words_wait_for_no_library_that_computes():
+    """Neither help, nor what is misspelt, nor a list of names."""
+    explained = ["plan", "report", "reproduce", "bench", "diagnose", "depth-check"]
+    words = [[], ["--version"], ["plan"], ["plan", "a", "--last=x"], ["reproduce", "--list"]]
+    words += [[verb, "--help"] for verb in explained]
     code = (
-        "import sys; from stochastic_depth.cli import main; main([]); main(['--version']);"
-        "heavy = {'torch', 'numpy', 'rich', 'lightning', 'polars'} & set(sys.modules);"
+        f"import sys; from stochastic_depth.cli import main; [main(words) for words in {words}];"
+        "heavy = {'torch', 'numpy', 'lightning', 'polars', 'altair'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    refused = ["model must be given", "last must be a number"]
+    assert all(words in line for words, line in zip(refused, done.stderr.splitlines(), strict=True))
+    assert done.returncode == 0
 
 
 def test_help_is_a_page_and_the_rest_is_by_topic(capsys):

@@ -1,5 +1,6 @@
 """What is said: the winner that the figures name, and no more certainty than n allows."""
 
+import dataclasses
 import json
 import statistics
 from pathlib import Path
@@ -83,7 +84,10 @@ def test_time_stands_beside_the_live_share(tmp_path: Path) -> None:
     ratios = [medians[f"stochastic/seed-{k}"] / medians[f"constant/seed-{k}"] for k in range(3)]
     shares = [run.summary.live_share for run in runs.finished("stochastic").values()]
     assert f"took {sum(ratios) / 3:.2f} of the time of one of constant" in conclusion.time
-    assert f"{sum(shares) / 3:.2f} of the blocks" in conclusion.time
+    assert f"{100 * sum(shares) / 3:.0f} % of the blocks of stochastic" in conclusion.time
+    assert conclusion.sentences[-1] == conclusion.time  # the errors differ clearly
+    unclear = dataclasses.replace(conclusion, clear=False)
+    assert unclear.sentences[:2] == (conclusion.time, conclusion.headline)
 
 
 def test_a_time_that_no_skipping_explains_is_not_sold_as_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
@@ -268,6 +269,44 @@ def test_a_budget_weighs_blocks_by_cost_on_an_example():
 def test_a_budget_out_of_reach_is_refused():
     with pytest.raises(sd.InfeasibleBudget, match=r"budget must be in \[0.33"):
         sd.apply(NETWORKS["torchvision-resnet"](), budget=0.2)
+
+
+@pytest.mark.parametrize("put", [sd.apply, sd.plan])
+def test_a_budget_that_protected_blocks_use_up_says_what_is_left(put):
+    """Two of six always run: of 0.4 the others get (2.4 - 2) / 4, and of 0.5 (3 - 2) / 4."""
+    message = "A budget of 0.4 leaves the 4 droppable blocks a survival of 0.100: 2 blocks always"
+    with pytest.warns(UserWarning, match=message) as seen:
+        put(NETWORKS["torchvision-resnet"](), budget=0.4)
+    assert [Path(warning.filename) for warning in seen] == [Path(__file__)]
+    put(NETWORKS["torchvision-resnet"](), budget=0.5)  # half of it, and no less
+    put(NETWORKS["own-cifar"](), budget=0.1)  # as asked: nothing is protected
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (0.2, r"drop rate of 0.2 pass schedules.linear\(0.8\); for a survival of 0.2 schedules.l"),
+        (1, r"drop rate of 1 pass schedules.linear\(0\)"),
+        (8, r"got 8. Example: schedules.linear\(0.8\)"),
+    ],
+)
+def test_one_number_could_be_a_drop_rate_or_a_survival(number, remedy):
+    with pytest.raises(sd.InvalidArgument, match=f"survival must be a schedule, or .*{remedy}"):
+        sd.apply(NETWORKS["own-cifar"](), number)
+
+
+def test_what_is_never_called_itself_names_what_is():
+    """As a Lightning module, whose training step calls the network in it."""
+
+    class Training(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = NETWORKS["torchvision-resnet"]()
+
+    message = r"Training must have a forward, .* what it trains: model.net \(ResNet\)"
+    for look in (sd.find_blocks, lambda model: sd.apply(model, sd.schedules.linear(0.5))):
+        with pytest.raises(sd.Unsupported, match=message):
+            look(Training())
 
 
 @pytest.mark.parametrize("granularity", ["block", "branch"])

@@ -86,7 +86,7 @@ def test_the_drop_rates_of_the_model_are_taken_over_once(name):
         for path, module in model.named_modules()
         if type(module).__name__ in ("DropPath", "StochasticDepth")
     }
-    handle = sd.apply(model)
+    handle = sd.apply(model, per="sample")
     for block in handle.blocks:
         expected = 1 - theirs.get(block.path, 0.0) if block.droppable else 1.0
         assert handle.survival[block.index] == pytest.approx(expected, abs=1e-12)
@@ -99,8 +99,24 @@ def test_masks_of_one_block_with_different_rates_need_a_gate_each():
     model.blocks[2].drop_path1.drop_prob = 0.5
     with pytest.raises(sd.InvalidArgument, match="one drop rate for all masks of blocks.2"):
         sd.apply(model)
-    handle = sd.apply(model, granularity="branch")
+    handle = sd.apply(model, per="sample", granularity="branch")
     assert handle.survival[-2:].tolist() == pytest.approx([0.5, 0.7])
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_samples_are_not_silently_given_up_for_batches(name):
+    with pytest.warns(UserWarning, match="to drop blocks for each sample .* Pass per='sample'"):
+        assert "per='batch'" in repr(sd.apply(MASKED[name](0.6)))
+    sd.apply(MASKED[name](0.6), per="batch")  # said, and not warned of
+    sd.apply(MASKED[name](0.6), sd.schedules.linear(0.5))  # no rate is taken over
+
+
+def test_masks_that_drop_for_the_batch_are_taken_over_without_a_word():
+    model = MASKED["torchvision-swin"](0.6)
+    for module in model.modules():
+        if type(module).__name__ == "StochasticDepth":
+            module.mode = "batch"
+    sd.apply(model)
 
 
 def test_without_masks_a_schedule_is_asked_for():
@@ -112,5 +128,5 @@ def test_removal_gives_the_masks_back():
     model = MASKED["timm-vit"](0.6)
     rates = list(masks(model))
     assert rates
-    sd.apply(model).remove()
+    sd.apply(model, per="batch").remove()
     assert list(masks(model)) == rates

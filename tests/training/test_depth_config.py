@@ -1,8 +1,42 @@
+from dataclasses import dataclass
+
 import pytest
 import torch
 
 import stochastic_depth as sd
 from stochastic_depth.training import DepthConfig
+
+
+@dataclass(frozen=True, repr=False)
+class EveryOther(sd.schedules.Schedule):
+    """A family of schedules of one's own: a class, and a plain function that makes lists."""
+
+    p: float
+
+    def survival(self, num_blocks):
+        return odd(self.p, num_blocks)
+
+
+def every_other(p):
+    return lambda num_blocks: odd(p, num_blocks).tolist()
+
+
+def odd(p, num_blocks):
+    marks = [p if block % 2 else 1.0 for block in range(num_blocks)]
+    return torch.tensor(marks, dtype=torch.float64)
+
+
+class Together(sd.gates.FixedDepth):
+    """A law of one's own."""
+
+
+def no_schedule(p):
+    return p
+
+
+def too_short(p):
+    return lambda num_blocks: [p] * (num_blocks - 1)
+
 
 SCHEDULES = {
     "uniform": ({"schedule": "uniform", "last": 0.7}, sd.schedules.uniform(0.7)),
@@ -10,6 +44,8 @@ SCHEDULES = {
     "linspace": ({"last": 0.3, "rule": "linspace"}, sd.schedules.linear(0.3, rule="linspace")),
     "power": ({"schedule": "power", "last": 0.3, "exponent": 2.0}, sd.schedules.power(0.3, 2.0)),
     "cosine": ({"schedule": "cosine", "last": 0.3}, sd.schedules.cosine(0.3)),
+    "own class": ({"schedule": f"{__name__}.EveryOther", "last": 0.3}, lambda L: odd(0.3, L)),
+    "own function": ({"schedule": f"{__name__}.every_other", "last": 0.3}, lambda L: odd(0.3, L)),
     "fixed": (
         {"schedule": "fixed", "probabilities": (0.9, 0.2, 0.4)},
         sd.schedules.fixed([0.9, 0.2, 0.4]),
@@ -89,6 +125,28 @@ def test_laws():
     assert isinstance(law, sd.gates.FixedDepth)
     assert law.rescale == "test"
     assert isinstance(DepthConfig(last=0.4).law_of(p), sd.gates.Bernoulli)
+    own = DepthConfig(last=0.4, law=f"{__name__}.Together", rescale="none").law_of(p)
+    assert (type(own).__name__, own.rescale, own.survival.tolist()) == (
+        "Together",
+        "none",
+        p.double().tolist(),
+    )
+    with pytest.raises(sd.InvalidArgument, match="depth.law must be the import path of what makes"):
+        DepthConfig(last=0.4, law=f"{__name__}.law_without_gates").law_of(p)
+
+
+def law_without_gates(p, rescale):
+    return p
+
+
+def test_a_family_of_ones_own_meets_a_budget():
+    p = DepthConfig(schedule=f"{__name__}.EveryOther", budget=0.8).survival(5)
+    assert p.tolist() == pytest.approx([1.0, 0.5, 1.0, 0.5, 1.0], abs=1e-6)
+
+
+def test_what_a_schedule_of_ones_own_gives_is_looked_at():
+    with pytest.raises(sd.InvalidArgument, match="survival must be a vector of 3 entries"):
+        DepthConfig(schedule=f"{__name__}.too_short", last=0.5).survival(3)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +157,14 @@ def test_laws():
         ({"last": 1.5}, r"last must be in \[0, 1\]; got 1.5"),
         ({"last": float("nan")}, "last must be a number; got NaN"),
         ({"schedule": "lin", "last": 0.5}, "depth.schedule must be one of .* mean 'linear'"),
+        ({"schedule": "torch.nn.Linea", "last": 0.5}, "must be a name in torch.nn; got 'Linea'"),
+        ({"schedule": "torch.Size", "last": 0.5}, "depth.schedule must be the import path of what"),
+        ({"schedule": f"{__name__}.no_schedule", "last": 0.5}, "path of a family of schedules"),
+        ({"schedule": f"{__name__}.EveryOther", "last": 1.5}, r"last must be in \[0, 1\]; got 1.5"),
+        (
+            {"law": "torch.nn.Linear", "last": 0.5},
+            "depth.law must be the import path of what makes",
+        ),
         ({"schedule": "power", "last": 0.5}, "depth.exponent must be given exactly when schedule"),
         ({"exponent": 2.0, "last": 0.5}, "depth.exponent must be given exactly when schedule"),
         ({"schedule": "fixed", "last": 0.5}, "depth.probabilities must be given exactly when"),

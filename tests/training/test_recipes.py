@@ -227,7 +227,7 @@ def test_the_digits_of_the_demo():
     config = load("demo_digits")
     assert config.data == DataConfig("digits", limit=200, validation=0, normalization="channel")
     assert (config.model.init_args["depth"], config.model.init_args["width"]) == (56, 8)
-    assert (config.epochs, config.batch_size) == (150, 32)
+    assert (config.epochs, config.batch_size) == (80, 32)
     assert config.optimizer.init_args["weight_decay"] == 1e-4
     assert (config.learning_rate.initial, config.learning_rate.warmup_epochs) == (0.05, 5)
     assert config.learning_rate.decay == "cosine"

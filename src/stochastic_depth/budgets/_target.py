@@ -1,5 +1,6 @@
 """The budget as an equation."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -59,4 +60,28 @@ class Target:
             raise InfeasibleBudget(
                 f"budget must be in [{low:.6g}, {high:.6g}], which is what {reason}; "
                 f"got {self.budget:g}. Choose a budget in that range or another way to spend it."
+            )
+
+
+def warn_of_what_is_left(
+    p: Tensor, costs: Iterable[float], protected: Tensor, budget: float
+) -> None:
+    """Say so if blocks that always run take most of a budget.
+
+    The threshold is half: from there on the droppable blocks run less than half as often as a
+    budget says that blocks do, and the variance (1 - p) / p of their gates, scaled to mean 1, is
+    more than twice that at the budget.
+
+    Warns:
+        UserWarning: the droppable blocks survive with less than half of the budget.
+    """
+    weights = torch.as_tensor(list(costs), dtype=torch.float64).masked_fill(protected, 0.0)
+    if bool(protected.any()) and bool(weights.any()):
+        left = float(weights @ p / weights.sum())
+        if left < budget / 2:
+            warnings.warn(
+                f"A budget of {budget:g} leaves the {int((~protected).sum())} droppable blocks a "
+                f"survival of {left:.3f}: {int(protected.sum())} blocks always run, and spend "
+                "the rest. Raise the budget, or see in the plan why they are protected.",
+                stacklevel=5,  # the caller of `apply`
             )

@@ -9,10 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
-from .._arguments import parse
 from .._errors import StochasticDepthError
 from .._trust import importing_only, require_trusted_names
-from ._parser import READING, keywords, new_program_parser, trusted, verb_function
 
 DESCRIPTION = """Train residual networks whose depth is random.
 
@@ -49,11 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StochasticDepthError, OSError) as error:
         print("sdepth:", re.sub(r"\s*\n\s*", " ", str(error)), file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("", "stochastic_depth"):
+            raise
+        remedy = "pip install 'stochastic-depth[all]' installs it."
+        print(
+            f"sdepth: The program needs {error.name}, which is not there; {remedy}", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         return 130
 
 
 def _run(words: list[str]) -> int:
+    from ._parser import READING, trusted  # which the core alone does not bring along
+
     verb = next((word for word in words[:2] if word in VERBS), "")
     with importing_only(trusted(words)) if verb in READING else nullcontext():
         return _run_verb(words)
@@ -79,6 +87,9 @@ def _without_places(words: list[str]) -> Iterator[str]:
 
 
 def _run_verb(words: list[str]) -> int:
+    from .._arguments import parse
+    from ._parser import keywords, new_program_parser, verb_function
+
     parser = new_program_parser(DESCRIPTION, VERBS, wanted=words[:2])
     require_trusted_names("what the command line names", list(_without_places(words)))
     options = parse(parser, words)

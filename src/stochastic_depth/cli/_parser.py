@@ -88,8 +88,7 @@ def new_verb_parser(verb: str) -> ArgumentParser:
     parameters = signature(function).parameters
     if "config" in parameters:
         _add_run(parser)
-    by_hand = _add_by_hand(parser, parameters, _helps(function))
-    parser.add_function_arguments(function, skip={"config", *by_hand})
+    _add_parameters(parser, parameters, _helps(function))
     _name_twice(parser)
     parser.usage = usage(parser)
     return parser
@@ -107,11 +106,14 @@ def _helps(function: Callable[..., int]) -> dict[str, str]:
     return {entry.arg_name: entry.description or "" for entry in documented}
 
 
-def _add_by_hand(
+def _add_parameters(
     parser: ArgumentParser, parameters: Mapping[str, Parameter], helps: Mapping[str, str]
-) -> set[str]:
-    """Add what jsonargparse would make options of another kind: subjects, lists, switches."""
-    added = set()
+) -> None:
+    """Add an option for each parameter, of its type; the first has none, and no list or switch.
+
+    Not jsonargparse's `add_function_arguments`: it looks for `plan` in the library, which
+    imports torch.
+    """
     for place, (name, parameter) in enumerate(parameters.items()):
         kind, required = _type(parameter), parameter.default is Parameter.empty
         settings: dict[str, Any] = {"help": helps.get(name)}
@@ -119,8 +121,9 @@ def _add_by_hand(
             continue
         if get_origin(kind) is list:
             settings |= {"nargs": "+", "type": get_args(kind)[0]}
+        elif parameter.default is not False:
+            settings |= {"type": kind if place == 0 else parameter.annotation}
         if place == 0:
-            settings |= {"type": kind} if "type" not in settings else {}
             settings |= {} if required else {"nargs": "?", "default": parameter.default}
             parser.add_argument(name, metavar=name.upper(), **settings)
         elif get_origin(kind) is list:
@@ -128,9 +131,8 @@ def _add_by_hand(
         elif parameter.default is False:
             parser.add_argument(f"--{name}", action="store_true", **settings)
         else:
-            continue
-        added.add(name)
-    return added
+            settings |= {"required": True} if required else {"default": parameter.default}
+            parser.add_argument(f"--{name}", **settings)
 
 
 def _type(parameter: Parameter) -> Any:

@@ -2,14 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 from rich.table import Table
 
 from .._provenance import hardware, versions
-from ..experiments.bench import BenchResult, import_milliseconds
-from ..experiments.bench import bench as run_bench
 from ._outcome import terminal, write_json
+
+if TYPE_CHECKING:
+    from ..experiments.bench import BenchResult
 
 
 def bench(
@@ -39,10 +41,12 @@ def bench(
     Returns:
         0.
     """
+    from ..experiments.bench import bench, import_milliseconds
+
     console = terminal()
     with Progress(console=terminal(stderr=True), transient=True) as progress:
         task = progress.add_task("rounds", total=rounds)
-        result = run_bench(
+        result = bench(
             depth, batch_size, image_size, rounds, threads, lambda _: progress.advance(task)
         )
     milliseconds = import_milliseconds()
@@ -59,7 +63,7 @@ def bench(
     return 0
 
 
-def _table(result: BenchResult) -> Table:
+def _table(result: "BenchResult") -> Table:
     title = (
         f"ResNet-{result.depth}, batch {result.batch_size}, {result.image_size} pixels, "
         f"{result.threads} thread(s): constant depth {result.constant_seconds:.3f} s a step, "

@@ -3,15 +3,17 @@
 import math
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from rich.progress import track
 from rich.table import Table
 
-from .. import surgery, theory
 from .._checks import count, fail
 from ._outcome import terminal, write_json
+
+if TYPE_CHECKING:
+    from ..surgery import DepthCheck
+    from ..theory import RelativeChange
 
 
 def depth_check(
@@ -46,6 +48,10 @@ def depth_check(
     Returns:
         0.
     """
+    import torch
+
+    from .. import surgery
+
     console = terminal()
     build = _factory(factory)
     size = _integers("shape", shape)
@@ -85,7 +91,7 @@ def _integers(field: str, text: str) -> list[int]:
     return [count(field, number) for number in numbers]
 
 
-def _table(check: surgery.DepthCheck) -> Table:
+def _table(check: "DepthCheck") -> Table:
     title = "log10 of relative change"
     table = Table("depth", title=title, title_justify="left", box=None)
     for heading in ("hidden states", "gradients"):
@@ -95,21 +101,21 @@ def _table(check: surgery.DepthCheck) -> Table:
     return table
 
 
-def _written(change: theory.RelativeChange) -> str:
+def _written(change: "RelativeChange") -> str:
     mean, error = _mean_and_error(change)
     if mean is None:
         return "overflow" if (change.overflow > 0).any() else "nothing changes"
     return f"{mean:.3f} ± {error:.3f}"
 
 
-def _mean_and_error(change: theory.RelativeChange) -> tuple[float | None, float | None]:
+def _mean_and_error(change: "RelativeChange") -> tuple[float | None, float | None]:
     means = change.log10.mean(1)
     if not means.isfinite().all():
         return None, None
     return float(means.mean()), float(means.std()) / math.sqrt(len(means))
 
 
-def _record(factory: str, check: surgery.DepthCheck) -> dict[str, Any]:
+def _record(factory: str, check: "DepthCheck") -> dict[str, Any]:
     kinds = {"hidden": check.hidden, "gradients": check.gradients}
     record: dict[str, Any] = {"factory": factory}
     for index, (kind, verdict) in enumerate(kinds.items()):

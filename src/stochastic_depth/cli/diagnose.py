@@ -3,10 +3,12 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import experiments
 from ._outcome import print_place, terminal, write_json
+
+if TYPE_CHECKING:
+    from ..experiments import RunDiagnosis
 
 
 def diagnose(
@@ -38,7 +40,7 @@ def diagnose(
     Returns:
         0.
     """
-    from .. import reports
+    from .. import experiments, reports
 
     with terminal(stderr=True).status("measuring"):
         found = experiments.diagnose(
@@ -52,7 +54,7 @@ def diagnose(
     return 0
 
 
-def _record(found: experiments.RunDiagnosis) -> dict[str, Any]:
+def _record(found: "RunDiagnosis") -> dict[str, Any]:
     theory, noise = found.theory, found.theory.noise
     vectors = {
         "survival": theory.law.survival,

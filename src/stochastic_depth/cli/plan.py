@@ -1,25 +1,14 @@
 """`sdepth plan`: what stochastic depth does to a model."""
 
 from pathlib import Path
-from typing import Any
-
-import torch
-from rich.table import Table
-from torch import nn
-
-from .. import surgery
-from .._checks import count, fail
-from ..training import Alternatives, DepthConfig, LinearRule, ScheduleName, alternatives
-from ..training.data import Batch, Batches, DataConfig, Splits, load
-from ._network import build_network, for_images
-from ._outcome import terminal, write_json
+from typing import Any, Literal
 
 
 def plan(
     model: str,
-    schedule: ScheduleName = "linear",
+    schedule: str = "linear",
     last: float | None = None,
-    rule: LinearRule = "huang",
+    rule: Literal["huang", "linspace", "offset"] = "huang",
     exponent: float | None = None,
     probabilities: tuple[float, ...] | None = None,
     budget: float | None = None,
@@ -29,8 +18,8 @@ def plan(
     batches: int = 4,
     batch_size: int = 128,
     seed: int = 0,
-    granularity: surgery.Granularity = "block",
-    transitions: surgery.Transitions = "protect",
+    granularity: Literal["block", "branch"] = "block",
+    transitions: Literal["protect", "drop"] = "protect",
     image_size: int | None = None,
     arguments: dict[str, Any] | None = None,
     json: Path | None = None,
@@ -70,6 +59,10 @@ def plan(
     Returns:
         0.
     """
+    from ..training import DepthConfig
+    from ._outcome import write_json
+    from ._planning import planned, print_plan
+
     depth = DepthConfig(
         schedule=schedule,
         last=last,
@@ -80,97 +73,18 @@ def plan(
         minimum=minimum,
         sense_batches=batches,
     )
-    images = _images(depth, data, data_dir, image_size, batches * batch_size)
-    torch.manual_seed(seed)
-    network = build_network(model, for_images(model, images) | (arguments or {}))
-    gating: dict[str, Any] = {"granularity": granularity, "transitions": transitions}
-    choices = None
-    if images is not None:
-        taken = _batches(images, batches, batch_size, seed)
-        choices = _choices(network, taken, depth, image_size is not None, gating)
-    example = None if image_size is None else _example(network, images, image_size)
-    shown = _planned(network, depth, choices, example, gating)
-    _print(shown, depth, choices)
+    images = None if data is None else (data, data_dir, batch_size)
+    shown, choices = planned(
+        model,
+        arguments or {},
+        depth,
+        images,
+        image_size,
+        seed,
+        granularity=granularity,
+        transitions=transitions,
+    )
+    print_plan(shown, depth, choices)
     beside = {} if choices is None else {"alternatives": choices.to_dict()}
     write_json(shown.to_dict() | beside, json)
     return 0
-
-
-def _batches(images: Splits, number: int, size: int, seed: int) -> list[Batch]:
-    order = Batches(images.train, size, seed)
-    return [order.batch(0, index) for index in range(min(number, len(order)))]
-
-
-def _choices(
-    network: nn.Module,
-    batches: list[Batch],
-    depth: DepthConfig,
-    by_cost: bool,
-    gating: dict[str, Any],
-) -> Alternatives:
-    if depth.budget is None:
-        raise fail("budget", "given beside data", None, "Schedules are compared at one budget.")
-    minimum = depth.minimum or 0.0
-    return alternatives(network, batches, depth.budget, minimum=minimum, by_cost=by_cost, **gating)
-
-
-def _planned(
-    network: nn.Module,
-    depth: DepthConfig,
-    choices: Alternatives | None,
-    example: torch.Tensor | None,
-    gating: dict[str, Any],
-) -> surgery.Plan:
-    if choices is not None and depth.chosen == "sense":
-        return surgery.plan(network, choices.of("sense"), example=example, **gating)
-    scheduled = depth.survival if depth.budget is None else depth.family
-    return surgery.plan(network, scheduled, budget=depth.budget, example=example, **gating)
-
-
-def _images(
-    depth: DepthConfig, data: str | None, data_dir: str | None, image_size: int | None, number: int
-) -> Splits | None:
-    """Return the images that sensitivities are estimated on, where they are asked for."""
-    if data is None:
-        if depth.chosen == "sense":
-            raise fail(
-                "data", f"given for schedule {depth.schedule}", None, "Example: --data digits."
-            )
-        return None
-    size = None if image_size is None else count("image_size", image_size)
-    return load(DataConfig(data, data_dir, limit=number, image_size=size))
-
-
-def _example(network: nn.Module, images: Splits | None, size: int) -> torch.Tensor:
-    side = count("image_size", size)
-    if images is not None:
-        return torch.randn(2, *images.input_shape)
-    first = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is None:
-        raise fail("image_size", "left out for a model without convolutions", size)
-    return torch.randn(2, first.in_channels, side, side)
-
-
-def _print(shown: surgery.Plan, depth: DepthConfig, choices: Alternatives | None) -> None:
-    if depth.schedule == "auto":
-        print(depth.reason, end=".\n\n")
-    print(shown)
-    if choices is None:
-        return
-    table = Table("block", "path", title="Survival at one budget", title_justify="left", box=None)
-    for heading in ("|S_l|", *choices.survival):
-        table.add_column(heading, justify="right")
-    for block in choices.blocks:
-        size = f"{choices.sensitivities[block.index]:.3g}"
-        survival = (f"{p[block.index]:.3f}" for p in choices.survival.values())
-        table.add_row(str(block.index), str(block), size, *survival)
-    table.add_section()
-    depths = (f"{float(p.sum()):.2f}" for p in choices.survival.values())
-    costs = (f"{choices.live_cost(name):.1%}" for name in choices.survival)
-    table.add_row("", "expected blocks", "", *depths)
-    table.add_row("", "operations of the blocks", "", *costs)
-    console = terminal()
-    console.print()
-    console.print(table)
-    for name, why in choices.refused.items():
-        console.print(f"{name}: {why}", soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -13,6 +13,9 @@ from .. import papers
 from .._errors import InvalidArgument
 from ._outcome import print_place, terminal, write_json
 
+if TYPE_CHECKING:
+    from ..papers import Result
+
 Item = TypeVar("Item")
 
 COLOURS = {"held": "green", "not held": "red", "cannot tell": "yellow", "not measured": "dim"}
@@ -20,7 +23,7 @@ COLOURS = {"held": "green", "not held": "red", "cannot tell": "yellow", "not mea
 
 def reproduce(
     artefact: str | None = None,
-    profile: papers.Profile = "cpu",
+    profile: Literal["smoke", "cpu", "paper"] = "cpu",
     out: Path | None = None,
     seed: int = 0,
     data_dir: Path | None = None,
@@ -33,7 +36,7 @@ def reproduce(
     Example: sdepth reproduce hayou2021/table1 --profile paper --out results/table1
 
     Args:
-        artefact: PAPER/NAME, such as hayou2021/table1; --list names them all.
+        artefact: PAPER/NAME, such as hayou2021/table1; --list names them all. Or an import path.
         profile: smoke (seconds), cpu (minutes to an hour on two cores) or paper.
         out: directory for report.html, result.json, data.parquet and figure.html, .svg,
             .png; ARTEFACT under the working directory by default.
@@ -80,7 +83,7 @@ def _print_titles(console: Console) -> None:
     console.print(table)
 
 
-def _print_claims(console: Console, result: papers.Result, directory: Path) -> None:
+def _print_claims(console: Console, result: "Result", directory: Path) -> None:
     record = result.record
     console.print(f"{record['artefact']} ({record['profile']}): {record['source']}")
     table = Table("claim", "printed", "tolerance", "measured", "error", "n", "verdict", box=None)

@@ -14,8 +14,14 @@ One seed is one draw of everything: of the images, where they are drawn, of the 
 the gates and the order of batches. Variants that are compared share the draw.
 """
 
-from ._artefact import Artefact, Claim, Context, Measurement, Outcome, Profile, Verdict
-from ._reproduce import Result, load, reproduce, titles
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._registry import load, titles
+
+if TYPE_CHECKING:
+    from ._artefact import Artefact, Claim, Context, Measurement, Outcome, Profile, Verdict
+    from ._reproduce import Result, reproduce
 
 __all__ = [
     # define
@@ -32,3 +38,13 @@ __all__ = [
     "reproduce",
     "titles",
 ]
+
+# Imported when first used: to list titles need not wait for torch and the libraries of charts.
+_HOMES = {"_reproduce": ("Result", "reproduce")}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((home for home, names in _HOMES.items() if name in names), "_artefact")
+    return getattr(import_module(f".{home}", __name__), name)

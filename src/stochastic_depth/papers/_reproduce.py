@@ -1,79 +1,18 @@
-"""Find an artefact, run it, and write down what came out, where, and with what."""
+"""Run an artefact, and write down what came out, where, and with what."""
 
-import ast
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from .._checks import nearest
-from .._errors import InvalidArgument
 from .._files import atomic_write
 from .._provenance import hardware, versions
 from ..reports import result_page
 from ._artefact import Artefact, Context, Outcome, Profile
-
-HERE = Path(__file__).parent
-
-
-class _Entry(NamedTuple):
-    module: str
-    title: str
-
-
-def titles() -> dict[str, str]:
-    """Return the title of every artefact, by name; nothing is imported.
-
-    Example:
-        >>> from stochastic_depth import papers
-        >>> "hayou2021/lemma1" in papers.titles()
-        True
-    """
-    return {name: place.title for name, place in _places().items()}
-
-
-def load(name: str) -> Artefact:
-    """Return the artefact `PAPER/NAME`.
-
-    Raises:
-        InvalidArgument: there is none of that name.
-    """
-    places = _places()
-    if name not in places:
-        raise InvalidArgument(
-            f"artefact must be one of those that `sdepth reproduce --list` names; got {name!r}. "
-            f"{nearest(name, places)}".strip()
-        )
-    module = import_module(f".{places[name].module}", __package__)
-    return getattr(module, name.partition("/")[2])
-
-
-@cache
-def _places() -> dict[str, _Entry]:
-    """Return where each artefact is defined, by its name."""
-    found = {
-        f"{path.parent.name}/{variable}": _Entry(f"{path.parent.name}.{path.stem}", title)
-        for path in HERE.glob("*/[!_]*.py")
-        for variable, title in _titled(ast.parse(path.read_text(encoding="utf-8")))
-    }
-    return dict(sorted(found.items()))
-
-
-def _titled(module: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield the variables that hold artefacts, in lower case, and the texts below them."""
-    for statement, below in pairwise(module.body):
-        match statement, below:
-            case (
-                ast.Assign(targets=[ast.Name(id=variable)]),
-                ast.Expr(value=ast.Constant(value=str(title))),
-            ) if variable.islower():
-                yield variable, title
+from ._registry import titles
 
 
 @dataclass(frozen=True)

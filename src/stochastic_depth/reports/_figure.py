@@ -1,8 +1,10 @@
 """A chart with its title, caption and description, and its output formats."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -11,6 +13,7 @@ import altair as alt
 import vl_convert
 
 from ._theme import DARK, LIGHT, PAGE_COLOURS, configuration
+from ._vega import library
 
 STILL_WIDTH, HEIGHT = 560, 260
 
@@ -19,6 +22,22 @@ UNSEEN = re.compile(r'<(line|path) [^>]*opacity="0"[^>]*/?>(</\1>)?')
 
 # Characters of a caption that fit beside each other in the widest of the usual fonts.
 CAPTION_WIDTH = 85
+
+
+ALONE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<div id="chart"></div>
+<script>{library}</script>
+<script>vegaEmbed("#chart", {drawn}, {{renderer: "svg"}})</script>
+</html>
+"""
+
+
+def as_json(specification: dict[str, Any]) -> str:
+    """Return JSON that cannot close the script element around it."""
+    return json.dumps(specification, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _dark_form() -> str:
@@ -72,7 +91,8 @@ class Figure:
 
     def html(self) -> str:
         """Return the drawing as an interactive page of its own that needs no network."""
-        return vl_convert.vegalite_to_html(self._alone(), bundle=True)
+        specification = as_json(self._alone())
+        return ALONE.format(title=escape(self.title), library=library(), drawn=specification)
 
     def save(self, directory: str | Path) -> list[Path]:
         """Write `NAME.svg` and `NAME.png`; no browser is needed.

@@ -1,14 +1,11 @@
 """The page of a comparison: a single file that opens without a network."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -16,14 +13,17 @@ from markdown_it import MarkdownIt
 from .._files import write_text
 from ..experiments import Comparison
 from ._curves import curve_figures, gradient_figures, timing_figure
-from ._figure import Figure
+from ._figure import Figure, as_json
 from ._live_depth import depth_figures
 from ._recorded import first_runs
-from ._summary import conclusions
+from ._summary import Conclusion, conclusions
 from ._text_tables import differences_table, machine_table, measures_table, runs_table, seeds_table
 from ._theme import DARK, LIGHT, SERIES
 from ._variant_figures import variant_figures
+from ._vega import library
 from ._words import counted, listing, written
+
+LONGEST_TITLE = 100
 
 TEMPLATES = Environment(
     loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -55,8 +55,8 @@ def furniture(pictures: Sequence[Figure]) -> dict[str, Any]:
     return {
         "style": TEMPLATES.get_template("page.css").render(colours=_colours()),
         "script": TEMPLATES.get_template("page.js").render(),
-        "specifications": _specifications(pictures),
-        "library": _library(),
+        "specifications": as_json({figure.name: figure.specification() for figure in pictures}),
+        "library": library(),
         "stills": {figure.name: figure.still() for figure in pictures},
         "version": version("stochastic-depth"),
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -85,19 +85,27 @@ def figures(comparison: Comparison) -> list[Figure]:
 
 def page(comparison: Comparison) -> str:
     """Return the HTML of the page of a comparison."""
-    pictures = figures(comparison)
+    pictures, said = figures(comparison), conclusions(comparison)
+    leading = _leading(pictures, said)
     context = {
         **_words(comparison),
         **_tables(comparison),
-        "conclusions": conclusions(comparison),
+        "conclusions": said,
         "variants": comparison.variants,
         "series": len(SERIES),
-        "leading": next((figure for figure in pictures if figure.name == "seeds"), None),
-        "figures": [figure for figure in pictures if figure.name != "seeds"],
+        "leading": leading,
+        "figures": [figure for figure in pictures if figure is not leading],
         "configurations": _configurations(comparison),
         **furniture(pictures),
     }
     return TEMPLATES.get_template("page.html.j2").render(context)
+
+
+def _leading(pictures: Sequence[Figure], said: Sequence[Conclusion]) -> Figure | None:
+    """Return the errors where they differ clearly; else which blocks ran, which is certain."""
+    wanted = ("seeds",) if any(each.clear for each in said) else ("gates-", "seeds")
+    found = (figure for name in wanted for figure in pictures if figure.name.startswith(name))
+    return next(found, None)
 
 
 def _words(comparison: Comparison) -> dict[str, Any]:
@@ -115,7 +123,10 @@ def _words(comparison: Comparison) -> dict[str, Any]:
 
 def _title(comparison: Comparison) -> str:
     first, *others = comparison.variants
-    return f"{comparison.name}: {first}" + (f" against {listing(others)}" if others else "")
+    title = f"{comparison.name}: {first}" + (f" against {listing(others)}" if others else "")
+    # The cells of a sweep have long names, which the tables give.
+    short = f"{comparison.name}: {counted(len(comparison.variants), 'variant')}"
+    return title if len(title) <= LONGEST_TITLE else short
 
 
 def _tables(comparison: Comparison) -> dict[str, Any]:
@@ -145,12 +156,6 @@ def _configurations(comparison: Comparison) -> dict[str, str]:
     return {name: yaml.safe_dump(run.config, sort_keys=False) for name, run in firsts.items()}
 
 
-def _specifications(pictures: Sequence[Figure]) -> str:
-    """Return the specifications as JSON that cannot close the script element around it."""
-    table = {figure.name: figure.specification() for figure in pictures}
-    return json.dumps(table, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
 def _colours() -> str:
     """Return the colours as CSS variables: light, and dark for dark systems."""
     light, dark = (" ".join(f"{k}: {v};" for k, v in table.items()) for table in (LIGHT, DARK))
@@ -160,10 +165,3 @@ def _colours() -> str:
 
 def _markdown(text: str) -> str:
     return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-
-
-@cache
-def _library() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed in one script."""
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub errs
-    return bundle

@@ -21,6 +21,7 @@ class Conclusion:
         certainty: How sure that is, and why.
         effect: What happened to the training error.
         time: What the variant cost.
+        clear: Whether the errors differ clearly.
     """
 
     variant: str
@@ -28,11 +29,14 @@ class Conclusion:
     certainty: str
     effect: str
     time: str
+    clear: bool = False
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All sentences, in reading order."""
-        return tuple(filter(None, (self.headline, self.certainty, self.effect, self.time)))
+        """All sentences, what is certain first: what ran, where errors do not differ clearly."""
+        errors = (self.headline, self.certainty, self.effect)
+        ordered = (*errors, self.time) if self.clear else (self.time, *errors)
+        return tuple(filter(None, ordered))
 
 
 def conclusions(comparison: Comparison) -> tuple[Conclusion, ...]:
@@ -58,6 +62,7 @@ def _conclusion(comparison: Comparison, variant: str) -> Conclusion:
         certainty=_certainty(difference, len(comparison.variants) - 1),
         effect=_effect(comparison, variant),
         time=_time(comparison, variant),
+        clear=is_clear(difference),
     )
 
 
@@ -136,7 +141,7 @@ def _time(comparison: Comparison, variant: str) -> str:
     if ratio.mean < cost.mean - FASTER_THAN_POSSIBLE:
         remark = " That is faster than possible: the machine was busy with something else."
     return (
-        f"An epoch of {variant} took {ratio.mean:.2f} of the time of one of "
-        f"{comparison.baseline}; {blocks.mean:.2f} of the blocks, which hold {cost.mean:.2f} of "
-        f"the cost, were live.{remark}"
+        f"{100 * blocks.mean:.0f} % of the blocks of {variant}, which hold "
+        f"{100 * cost.mean:.0f} % of the cost, ran; an epoch took {ratio.mean:.2f} of the time of "
+        f"one of {comparison.baseline}.{remark}"
     )

@@ -25,7 +25,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         if table.rows:
             console.print(rendered(table))
     for conclusion in conclusions(comparison):
-        console.print(Text(conclusion.headline, style="bold"))
+        console.print(Text(conclusion.sentences[0], style="bold"))
         for sentence in conclusion.sentences[1:]:
             console.print(Text(sentence))
 

@@ -11,6 +11,7 @@ from ..blocks import Execution
 from ..gates import Per, Rescale
 from ._asked import Survival, law_of, scheduled
 from ._handle import Handle
+from ._takeover import masks_samples
 from .following import Anatomy, Granularity, Scale, Transitions
 from .running import (
     DroppedGrads,
@@ -31,7 +32,7 @@ def apply(
     survival: Survival = None,
     *,
     budget: float | None = None,
-    per: Per = "batch",
+    per: Per | None = None,
     multiple: int = 1,
     rescale: Rescale = "train",
     granularity: Granularity = "block",
@@ -60,7 +61,8 @@ def apply(
             protected blocks are set to 1; those of a law must be.
         budget: expected active share of the blocks in (0, 1], protected ones included;
             by cost if an `example` is given.
-        per: what shares a draw: `"batch"`, `"sample"` or `"subset"`, see `gates.draw`.
+        per: what shares a draw: `"batch"`, `"sample"` or `"subset"`, see `gates.draw`. None is
+            `"batch"`, and warns if it replaces masks that were built to draw for each sample.
         multiple: for `per="subset"`, what the number of survivors of a block is a multiple
             of, such as 16 for FP8, unless the whole batch survives; at least 1. The survival
             probabilities are kept exactly, see `gates.Bernoulli.sample_subset`.
@@ -96,7 +98,9 @@ def apply(
             SyncBatchNorm and independent gates.
 
     Warns:
-        UserWarning: all survival probabilities are 1.
+        UserWarning: all survival probabilities are 1; a budget leaves the droppable blocks less
+            than half of it, the rest being spent on protected ones; or `per` is None for a
+            model that was built to drop per sample.
 
     Example:
         >>> import torch, stochastic_depth as sd
@@ -110,6 +114,8 @@ def apply(
     References:
         Huang et al. 2016, section 3.
     """
+    by_sample = survival is None and budget is None and per is None and masks_samples(model)
+    per = "batch" if per is None else per
     options = Options(per, execution, dropped_grads, ranks, scale, multiple)
     one_of("rescale", rescale, get_args(Rescale))
     require_plain(network("model", model))
@@ -128,6 +134,13 @@ def apply(
         warnings.warn(
             f"Nothing of this {type(model).__name__} will drop: every block survives "
             "with probability 1.",
+            stacklevel=2,
+        )
+    if by_sample:
+        warnings.warn(
+            f"This {type(model).__name__} was built to drop blocks for each sample by itself, and "
+            "now drops them for the whole batch, which saves more time. Pass per='sample' to "
+            "keep to samples, or per='batch' to say that you mean it.",
             stacklevel=2,
         )
     install(model, anatomy, law, options, next(_APPLIED) if given is None else given)

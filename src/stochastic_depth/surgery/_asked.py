@@ -1,7 +1,8 @@
 """From what the user asks for to the law of the gates."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from numbers import Real
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from .. import budgets, schedules
 from .._checks import fail, given, probabilities, same_length
 from .._typing import Probabilities
+from ..budgets._target import warn_of_what_is_left
 from ..gates import Bernoulli, Law, Rescale
 from ._takeover import LAYER_DROP, Rate, own_rates
 from .following import Anatomy
@@ -34,6 +36,9 @@ def scheduled(
         return survival.survival
     if callable(survival):
         return _over_depth(anatomy, survival)(len(anatomy.blocks))
+    if isinstance(survival, Real) and not isinstance(survival, bool):
+        requirement = "a schedule, or a vector with one entry per block"
+        raise fail("survival", requirement, f"{survival}", _meant(survival))
     p = probabilities("survival", survival)
     return same_length("survival", p, len(anatomy.blocks))
 
@@ -50,13 +55,27 @@ def _budgeted(anatomy: Anatomy, family: Survival, budget: float) -> Probabilitie
     if isinstance(family, Law | schedules.Schedule) or not callable(family):
         requirement = "a family of schedules, such as schedules.linear, beside a budget"
         raise fail("survival", requirement, given(family))
-    return budgets.fit(
+    costs = [block.cost for block in anatomy.blocks]
+    p = budgets.fit(
         lambda parameter: _over_depth(anatomy, family(parameter)),
         len(anatomy.blocks),
         budget,
-        costs=[block.cost for block in anatomy.blocks],
+        costs=costs,
         protected=anatomy.protected,
     )(len(anatomy.blocks))
+    warn_of_what_is_left(p, costs, anatomy.protected, budget)
+    return p
+
+
+def _meant(number: SupportsFloat) -> str:
+    """Return the schedules that a number may stand for: other libraries take what drops."""
+    p = float(number)
+    if not 0 <= p <= 1:
+        return "Example: schedules.linear(0.8)."
+    return (
+        f"For a drop rate of {p:g} pass schedules.linear({1 - p:g}); for a survival of {p:g} "
+        f"schedules.linear({p:g}), or schedules.uniform({p:g}) for all blocks alike."
+    )
 
 
 def _over_depth(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .._checks import fail, instance, network, probabilities, probability, same_length, seed_or_step
 from .._errors import InvalidArgument, Unsupported
 from .._typing import Gates, Probabilities
-from ..gates import Bernoulli, FixedDepth, Law
+from ..gates import Law, SurvivalLaw
 from .following import Block
 from .running import CONTROLLER, Controller, compile_gated, uninstall
 
@@ -59,7 +59,7 @@ class Handle:
 
     @survival.setter
     def survival(self, p: Tensor | Iterable[float] | float) -> None:
-        if not isinstance(self.law, Bernoulli | FixedDepth):
+        if not isinstance(self.law, SurvivalLaw):
             raise Unsupported(f"{self.law} has no probabilities to set; set handle.law instead.")
         if not isinstance(p, Iterable) or getattr(p, "ndim", 1) == 0:
             p = [probability("survival", p)] * len(self.blocks)  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ class Handle:
         for block in self.blocks:
             if not block.droppable:
                 vector[block.index] = 1.0
-        self.law = type(self.law)(vector, rescale=self.law.rescale)
+        self.law = self.law.with_state(self.law.state() | {"survival": vector})
 
     @property
     def gates(self) -> Gates | None:

@@ -104,18 +104,27 @@ class Plan:
         droppable = sum(block.droppable for block in self.blocks)
         noun = "branches" if any(block.branch for block in self.blocks) else "blocks"
         measured = self.network_share is not None
+        share, left = self._droppable
         unit = "floating point operations of their branches" if measured else f"number of {noun}"
         lines = [
             f"{self.model}: {len(self.blocks)} {noun}, {droppable} droppable, "
             f"{len(self.blocks) - droppable} protected",
             f"expected {noun} {self.expected_blocks:.2f} of {len(self.blocks)} "
             f"(schedule alone {float(self.scheduled.sum()):.2f})",
+            *([f"the droppable ones survive with {left:.3f} on average"] if 0 < share < 1 else []),
             f"live share {self.live_share:.3f} by {unit}",
         ]
         if self.network_share is not None:
             live = 1 - self.network_share * (1 - self.live_share)
             lines.append(f"live share {live:.3f} of all operations of the model")
         return [*lines, self.scaling] if self.scaling else lines
+
+    @property
+    def _droppable(self) -> tuple[float, float]:
+        """Return what share of the cost may drop, and its mean survival."""
+        marks = torch.tensor([block.droppable for block in self.blocks])
+        share = float(self.cost_share[marks].sum())
+        return share, float(self.cost_share[marks] @ self.survival[marks]) / (share or 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan in plain numbers and strings, as for JSON."""

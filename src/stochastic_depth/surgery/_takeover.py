@@ -46,6 +46,12 @@ def own_rates(model: nn.Module) -> list[Rate]:
     return [*rates, *layer_drops(model)]
 
 
+def masks_samples(model: nn.Module) -> bool:
+    """Return whether an active mask of a model draws for each sample; torchvision's may not."""
+    modules = (model.get_submodule(path) for path, _, _ in masks(model))
+    return any(getattr(module, "mode", "row") == "row" for module in modules)
+
+
 def layer_drops(model: nn.Module) -> list[Rate]:
     """Return the rates at which a model leaves out whole layers in training."""
     found: list[Rate] = []

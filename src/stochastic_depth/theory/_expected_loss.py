@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from .._checks import count, fail, function, instance, one_of
 from .._errors import InvalidArgument, Unsupported
-from ..gates import Bernoulli, Deterministic, FixedDepth, Law
+from ..gates import Bernoulli, Deterministic, Law, SurvivalLaw
 from ._estimates import Estimate
 from ._gated_network import Loss, Network, gate_point, losses_under
 from ._regularizer import Curvature, curvature, regularizer
@@ -110,7 +110,7 @@ def _excess(
 def _exact(losses: Callable[[Tensor], Tensor], law: Law, dtype: torch.dtype) -> Estimate:
     if isinstance(law, Deterministic):
         return Estimate(float(losses(law.gates[:, None].to(dtype))), 0.0)
-    if not isinstance(law, Bernoulli | FixedDepth):
+    if not isinstance(law, SurvivalLaw):
         raise Unsupported(
             f"method='exact' must have a law that tells the probability of each gate vector; got "
             f"{law}. Use method='taylor' or 'monte_carlo'."
@@ -120,7 +120,7 @@ def _exact(losses: Callable[[Tensor], Tensor], law: Law, dtype: torch.dtype) -> 
     return Estimate(float(probability @ values.double().cpu()), 0.0)
 
 
-def _enumerate(law: Bernoulli | FixedDepth) -> tuple[Tensor, Tensor]:
+def _enumerate(law: SurvivalLaw) -> tuple[Tensor, Tensor]:
     """Return which blocks run in all draws of positive probability, (L, M), and that."""
     p = law.survival
     random = ((p > 0) & (p < 1)).nonzero()[:, 0]

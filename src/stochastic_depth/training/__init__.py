@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..schedules._depth import LinearRule
 from ._component import Component
-from ._depth_config import DepthConfig, ScheduleName
+from ._depth_config import DepthConfig
 from ._learning_rate import LearningRateConfig
 from ._recipes import add_run_config, load, override, recipes, run_config
 from ._run_config import RunConfig
@@ -35,7 +35,6 @@ __all__ = [
     "Prepared",
     "Restored",
     "RunConfig",
-    "ScheduleName",
     "SenseMode",
     "StochasticDepth",
     "add_run_config",

@@ -10,17 +10,30 @@ import torch
 from torch import Tensor
 
 from .. import budgets, curricula, gates, schedules
-from .._checks import count, fail, one_of, probability
+from .._checks import (
+    count,
+    fail,
+    function,
+    instance,
+    one_of,
+    probabilities,
+    probability,
+    same_length,
+)
 from .._typing import Mask, Probabilities
+from ..budgets._target import warn_of_what_is_left
 from ..schedules._depth import LinearRule
 from ..surgery import Handle, Scale
 from ._component import Component
 
-ScheduleName = Literal[
-    "uniform", "linear", "power", "cosine", "exponential", "fixed", "sense", "auto"
-]
-CURRICULA = ("constant", "warmup", "progressive", "early", "late", "piecewise")
-LawName = Literal["bernoulli", "fixed-depth"]
+NAMED = {
+    "schedule": (
+        "uniform", "linear", "power", "cosine", "exponential", "fixed", "sense", "auto"
+    ),
+    "curriculum": ("constant", "warmup", "progressive", "early", "late", "piecewise"),
+    "law": ("bernoulli", "fixed-depth"),
+}  # fmt: skip
+"""What has a name; everything else is given by its import path."""
 
 Moving = Callable[[float], Tensor | float] | float
 """Progress in [0, 1] -> survival probabilities (L,), or one for all blocks; or that one."""
@@ -47,9 +60,11 @@ class DepthConfig:
         enabled: whether depth is random; false trains at constant depth.
         schedule: `"uniform"`, `"linear"`, `"power"`, `"cosine"`, `"exponential"`, `"fixed"`,
             `"sense"` (survival in proportion to sensitivities, see `budgets.sense`), or `"auto"`:
-            uniform for a budget of at least 1/2, sense below.
+            uniform for a budget of at least 1/2, sense below. Or the import path of a family of
+            schedules: what makes a schedule, L -> (L,), from one number in [0, 1].
         last: survival probability of the last block, in [0, 1]; of every block for
-            `"uniform"`. Left out when `budget` or `probabilities` is given.
+            `"uniform"`; the number given to a family of one's own. Left out when `budget` or
+            `probabilities` is given.
         rule: which linear schedule: `"huang"`, `"linspace"` or `"offset"`.
         exponent: of the `"power"` schedule, positive.
         probabilities: of the `"fixed"` schedule, one per block.
@@ -65,7 +80,8 @@ class DepthConfig:
         start: share of training, for `"late"`.
         sharpness: positive, for `"progressive"`.
         points: pairs (share of training, intensity), for `"piecewise"`.
-        law: `"bernoulli"`, or `"fixed-depth"` for equally many blocks in every step.
+        law: `"bernoulli"`, or `"fixed-depth"` for equally many blocks in every step; or the
+            import path of what makes a law from the probabilities (L,) and `rescale`.
         per: what shares a draw: `"batch"`, `"sample"` or `"subset"`.
         rescale: `"train"`, `"test"` (Huang et al.) or `"none"`.
         scale: what a gate scales: the whole change of its `"block"`, or each `"branch"` of it
@@ -86,7 +102,7 @@ class DepthConfig:
     """
 
     enabled: bool = True
-    schedule: ScheduleName = "linear"
+    schedule: str = "linear"
     last: float | None = None
     rule: LinearRule = "huang"
     exponent: float | None = None
@@ -100,7 +116,7 @@ class DepthConfig:
     start: float | None = None
     sharpness: float | None = None
     points: tuple[tuple[float, float], ...] | None = None
-    law: LawName = "bernoulli"
+    law: str = "bernoulli"
     per: gates.Per = "batch"
     rescale: gates.Rescale = "train"
     scale: Scale = "block"
@@ -110,10 +126,12 @@ class DepthConfig:
     execution: Literal["auto", "mask", "skip", "gather"] = "auto"
 
     def __post_init__(self) -> None:
-        one_of("depth.schedule", self.schedule, get_args(ScheduleName))
-        if "." not in self.curriculum:
-            one_of("depth.curriculum", self.curriculum, CURRICULA)
-        one_of("depth.law", self.law, get_args(LawName))
+        for choice, names in NAMED.items():
+            value = getattr(self, choice)
+            if isinstance(value, str) and "." in value:
+                self._own(choice)  # a path that leads nowhere is refused at birth
+            else:
+                one_of(f"depth.{choice}", value, names)
         one_of("depth.scale", self.scale, get_args(Scale))
         for name, (choice, values) in BELONGS.items():
             given = getattr(self, name)
@@ -157,7 +175,7 @@ class DepthConfig:
         return self.per != "batch" if self.ranks is None else self.ranks == "independent"
 
     @property
-    def chosen(self) -> ScheduleName:
+    def chosen(self) -> str:
         """The schedule, where `"auto"` leaves the choice to the budget."""
         if self.schedule != "auto":
             return self.schedule
@@ -197,6 +215,9 @@ class DepthConfig:
         Raises:
             InfeasibleBudget: the schedule cannot meet the budget.
             InvalidArgument: sensitivities are all zero, or needed and not given.
+
+        Warns:
+            UserWarning: the droppable blocks survive with less than half of the budget.
         """
         if self.chosen == "sense" and self.budget is not None:
             if sensitivities is None:
@@ -208,7 +229,11 @@ class DepthConfig:
             p = budgets.fit(self.family, num_blocks, self.budget, protected=protected)(num_blocks)
         else:
             p = schedules.fixed(self.probabilities or ())(num_blocks)
-        return p if protected is None else p.masked_fill(protected, 1.0)
+        if protected is None:
+            return p
+        if self.budget is not None:
+            warn_of_what_is_left(p, [1.0] * num_blocks, protected, self.budget)
+        return p.masked_fill(protected, 1.0)
 
     def curriculum_of(self, p: Tensor | float) -> curricula.Curriculum:
         """Return the curriculum that leads to (or away from) the probabilities `p`."""
@@ -223,25 +248,44 @@ class DepthConfig:
             return curricula.constant(p)
         if self.curriculum not in kinds:
             # One piece that lasts the whole training: what it returns is checked like any other.
-            return curricula.sequential((1.0, self._own_curriculum().build(p)))
+            return curricula.sequential((1.0, self._own("curriculum").build(p)))
         kind, argument = kinds[self.curriculum]
         return kind(p, argument)
 
-    def _own_curriculum(self) -> Component:
-        """Return what makes the curriculum; a function of Python need not say that it does."""
-        component = Component(self.curriculum)
+    def _own(self, choice: str) -> Component:
+        """Return what makes a curriculum, a schedule or a law of somebody's own.
+
+        A function of Python need not say what it returns.
+        """
+        component = Component(getattr(self, choice))
         if inspect.isfunction(component.target):
             return component
-        return component.require("depth.curriculum", Callable, "a curriculum")
+        kind = gates.Law if choice == "law" else Callable
+        return component.require(f"depth.{choice}", kind, f"what makes a {choice}")
 
     def law_of(self, p: Probabilities) -> gates.Law:
         """Return the law of gates with the survival probabilities `p`."""
+        if self.law not in NAMED["law"]:
+            law = self._own("law").build(p, rescale=self.rescale)
+            return instance("depth.law", law, gates.Law, "the import path of what makes a law")
         kind = gates.Bernoulli if self.law == "bernoulli" else gates.FixedDepth
         return kind(p, rescale=self.rescale)
 
+    def _own_family(self, number: float) -> Callable[[int], Probabilities]:
+        schedule = self._own("schedule").build(probability("depth.last", number))
+        schedule = function("depth.schedule", schedule, "the import path of a family of schedules")
+
+        def checked(num_blocks: int) -> Probabilities:
+            p = probabilities("survival", schedule(num_blocks))
+            return same_length("survival", p, num_blocks)
+
+        return checked
+
     @property
-    def family(self) -> Callable[[float], schedules.Schedule]:
+    def family(self) -> Callable[[float], Callable[[int], Probabilities]]:
         """The schedules that a survival probability in [0, 1] picks one of."""
+        if self.schedule not in NAMED["schedule"]:
+            return self._own_family
         if self.schedule == "linear":
             return partial(schedules.linear, rule=self.rule)
         if self.schedule == "power":

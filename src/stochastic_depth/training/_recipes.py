@@ -22,6 +22,7 @@ from .._errors import InvalidArgument
 from .._mappings import read_yaml
 from .._trust import require_trusted_names
 from ._component import Component
+from ._depth_config import NAMED
 from ._run_config import SGD, TENSORBOARD, TENSORBOARD_ARGS, RunConfig
 
 RECIPES = Path(str(files(__package__) / "recipes"))
@@ -132,7 +133,7 @@ def check_trust(values: Mapping[str, Any]) -> None:
         for name in ("transforms", "pixel_transforms", "mixing"):
             named[f"data.{name}"] = data.get(name)
     if isinstance(depth, Mapping):
-        named["depth.curriculum"] = depth.get("curriculum")
+        named |= {f"depth.{choice}": depth.get(choice) for choice in NAMED}
     for field, value in named.items():
         require_trusted_names(field, value)
 

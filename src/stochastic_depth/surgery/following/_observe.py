@@ -77,8 +77,9 @@ def observe(model: nn.Module, example: Any | None) -> Observation:
     """Run `model` on an example, in evaluation mode; it is left as it is.
 
     Raises:
-        Unsupported: no guess is an input that the model takes.
+        Unsupported: no guess is an input that the model takes, or it has no forward.
     """
+    _require_forward(model)
     tried = []
     for inputs in candidates(model, example):
         try:
@@ -96,6 +97,18 @@ def observe(model: nn.Module, example: Any | None) -> Observation:
         f"{type(model).__name__} must run on an example to find its blocks; it takes none of "
         f"{'; '.join(tried)}. Pass example=<an input of the model>."
     )
+
+
+def _require_forward(model: nn.Module) -> None:
+    """Refuse what is never called itself, such as a Lightning module that trains a network."""
+    if getattr(model.forward, "__func__", None) is nn.Module.forward:
+        inside = [
+            f"model.{name} ({type(child).__name__})" for name, child in model.named_children()
+        ]
+        raise Unsupported(
+            f"{type(model).__name__} must have a forward, by which its blocks are found; it has "
+            f"none. Apply stochastic depth to what it trains: {' or '.join(inside) or 'nothing'}."
+        )
 
 
 def _recorded(model: nn.Module, inputs: Inputs, calls: dict[str, list[Seen]]) -> Recording:

@@ -66,7 +66,6 @@ def _caller(method: Callable[..., Any]) -> Callable[..., Any]:
     return FunctionType(call.__code__.replace(), globals(), "call", closure=call.__closure__)
 
 
-@torch.compiler.disable(reason="the gates of a step are drawn outside of graphs")  # type: ignore[untyped-decorator]
 def draw_for_graph(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any] | None:

@@ -111,10 +111,13 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         program = self.__dict__[CONTROLLER].program
         if program is not None or torch.compiler.is_dynamo_compiling():
-            given = draw_for_graph(self, args, kwargs)
+            given = draw(self, args, kwargs)
             if given is not None:
                 return (program or original.forward)(self, *args, **given)
         return run(self, args, kwargs)
+
+    # Not where it is defined: this imports the compiler for seconds, and a plan needs none.
+    draw = torch.compiler.disable(draw_for_graph, reason="gates are drawn outside of graphs")
 
     @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[untyped-decorator]
     def run(self: nn.Module, args: Any, kwargs: Any) -> Any:

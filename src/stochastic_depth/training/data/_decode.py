@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d
 from tqdm import tqdm
 
 from ..._errors import DataError
+from ..._files import user_cache
 from ._records import Records
 
 FORMAT = 1  # raise it when the same files are decoded to something else
@@ -98,12 +99,6 @@ def _fingerprint(records: Records, image_size: int | None) -> str:
         status = file.stat()
         digest.update(repr((str(file.resolve()), status.st_size, status.st_mtime_ns)).encode())
     return digest.hexdigest()[:32]
-
-
-def user_cache() -> Path:
-    """Return the folder of decoded copies, unless a configuration names another."""
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "stochastic_depth"
 
 
 GREY_MODES = {"1", "L", "LA"}

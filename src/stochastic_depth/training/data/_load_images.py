@@ -11,9 +11,10 @@ from torch import Generator
 
 from ..._checks import fail
 from ..._errors import DataError
+from ..._files import user_cache
 from ._augment import augmentation_of
 from ._data_config import DataConfig
-from ._decode import decoded, user_cache
+from ._decode import decoded
 from ._hold_out import draw_share, drawn, hold_out, hold_out_svhn, join_svhn
 from ._image_set import ImageSet, Normalization, fit_normalization
 from ._load_text import load_text
