@@ -15,7 +15,7 @@ from .._frame import first_tensor
 from ..following import spares
 from ._controller import Controller
 from ._entrance import before_draw, look_at_tools, products
-from ._graph import conditional, entry_of
+from ._entry import entry_of, has_batch_statistics
 from ._seat import CONTROLLER, ORIGINAL, SEAT, Seat
 from ._spared import Spared
 
@@ -80,7 +80,7 @@ def draw_for_graph(
     graph, reason = controller.graph, outside_graph(model)
     reason = reason or products(model, controller, kwargs)
     x = first_tensor(args, kwargs)
-    if (graph.gathers or controller.options.per != "batch") and (x is None or len(x) < 2):
+    if (x is None or len(x) < 2) and not _conditional(model, controller):
         reason = reason or "a batch of one sample"
     graph.inside = not reason
     if reason:
@@ -129,10 +129,17 @@ def _enter(model: nn.Module, controller: Controller) -> str:
         seat.entry = entry_of(block, seat, tuple(forward.parameters)[1:])
         if isinstance(seat.entry, str):
             return f"{seat.unit.path}: {seat.entry}"
-        if not (seat.entry.always or conditional(block)):
-            controller.graph.gathers = True
+        if has_batch_statistics(block):
+            controller.graph.normed.add(seat.entry.number)
     controller.graph.entered = True
     return ""
+
+
+def _conditional(model: nn.Module, controller: Controller) -> bool:
+    """Return whether no block needs two samples."""
+    per_sample = controller.options.per != "batch"
+    entries = (seat.entry for _, seat in seats(model))
+    return not per_sample and all(entry.always or entry.conditional for entry in entries)
 
 
 def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
