@@ -5,7 +5,7 @@ one a branch leaves by scales what it returns, and those of a branch that is dro
 others that run are not called at all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -177,6 +177,13 @@ def first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None
         return args[0]
     leaves = pytree.tree_leaves((args, kwargs))
     return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
+
+
+def arguments_of(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a user calls an input as the arguments of a call."""
+    if isinstance(x, Mapping):
+        return (), dict(x)
+    return x if type(x) is tuple else (x,), {}  # a packed sequence is a tuple, and one input
 
 
 def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any:

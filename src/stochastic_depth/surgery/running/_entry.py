@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from ..following import Known, Unit
 from ._execute import at_exits
+from ._graph import ROWS_FROM
 
 if TYPE_CHECKING:
     from ._seat import Seat
@@ -41,6 +42,17 @@ class Entry:
     norms: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
 
+    def way(self, per_sample: bool) -> str:
+        """Return how the block runs, in words."""
+        if self.always:
+            return "always runs"
+        if per_sample:
+            return "runs the samples that are left, two at least"
+        if not self.samples:
+            return "is a conditional"
+        small = f", and in batches below {ROWS_FROM} is a conditional" if self.conditional else ""
+        return f"runs two samples where it is dropped{small}"
+
 
 def entry_of(block: nn.Module, seat: "Seat", names: tuple[str, ...]) -> Entry | str:
     """Return how a block stands in a graph, or why it cannot."""
@@ -52,16 +64,17 @@ def entry_of(block: nn.Module, seat: "Seat", names: tuple[str, ...]) -> Entry | 
     if reason := _obstacle(block, seat, known):
         return reason
     norms = tuple(path for path, module in block.named_modules() if _has_statistics(module))
+    if unit.form == "own":  # its shortcut runs once, whatever the gate
+        norms = tuple(path for path in norms if _within(path, "branch"))
+    exits = unit.form != "own" and at_exits(unit, seat.controller.options)
     ways: dict[str, Any] = {
-        "norms": norms if unit.form != "own" else tuple(p for p in norms if _within(p, "branch")),
+        "norms": norms,
         "passed": tuple(p for p in norms if any(_within(p, left) for left in _passed(unit))),
         "samples": not _mixes(unit, known),
-        "conditional": not norms and conditional(block),
-        "exits": unit.form != "own" and at_exits(unit, seat.controller.options),
+        # Scaled around the block, as a conditional has it, a ReLU behind the sum would be skipped.
+        "conditional": not norms and conditional(block) and not (exits and _acts(unit)),
+        "exits": exits,
     }
-    # Scaled around the block, a ReLU after the addition would be left out.
-    if ways["exits"] and not (unit.shortcut.identity and not unit.shortcut.positive):
-        ways["conditional"] = False
     if not (ways["samples"] or ways["conditional"]):
         return _mixes(unit, known)
     if unit.form == "own" or known is None:
@@ -95,6 +108,11 @@ def _obstacle(block: nn.Module, seat: "Seat", known: Known | None) -> str:
     if any(_within(path, left) for path in norms for left in _passed(unit)):
         return "what a dropped sample leaves is normalised over the batch"
     return _mixes(unit, known)
+
+
+def _acts(unit: Unit) -> bool:
+    """Return whether anything happens to the sum of a block and its branches."""
+    return unit.shortcut is None or not unit.shortcut.identity or unit.shortcut.positive
 
 
 def _mixes(unit: Unit, known: Known | None) -> str:

@@ -34,6 +34,8 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
         # Not in a graph of a part of the model: nobody has drawn for it.
         if torch.compiler.is_dynamo_compiling() and seat.controller.graph.inside:
             return in_graph(self, seat, original.forward, args, kwargs)
+        if seat.controller.graph.inside and self.training:
+            seat.controller.say_outside(seat.unit)
         x = first_tensor(args, kwargs)
         if (proxy := _proxy(args, kwargs)) is not None:
             tracer: Any = proxy.tracer  # a block is one call in a graph, and keeps its gates
@@ -130,6 +132,7 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[untyped-decorator]
     def run(self: nn.Module, args: Any, kwargs: Any) -> Any:
         controller: Controller = vars(self)[CONTROLLER]
+        controller.graph.inside = False
         look_at_tools(self)
         if self.training and controller.forced is None:
             kwargs = before_draw(self, controller, args, kwargs)
