@@ -1,4 +1,4 @@
-"""Compiled models in the loops of others: they are compiled, and what is dropped is not computed."""
+"""Compiled models in the loops of others: compiled, and without what is dropped."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -22,6 +22,9 @@ from ._pass import Pass
 from ._seat import CONTROLLER, ORIGINAL, SEAT, Seat
 from ._spared import Spared
 
+FLAGS = ("gradient_checkpointing", "grad_checkpointing")
+"""By which transformers and timm are told to run blocks again in the backward pass."""
+
 
 def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
     """Compile a model with gates into one graph, or branch by branch; None undoes it."""
@@ -30,7 +33,8 @@ def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
     controller.program = None
     if whole:
         # The forward below the gates: the draw stays outside of the program.
-        forward = vars(type(model))[ORIGINAL].forward
+        # Not `vars`: what shards a model extends its class once more.
+        forward = getattr(type(model), ORIGINAL).forward
         controller.program = torch.compile(_caller(forward), **(options or {}))
     _compile_branches(model, None if whole else options)
     controller.compiled = options is not None
@@ -96,6 +100,7 @@ def draw_for_graph(
     if model.training and controller.forced is None:
         kwargs = before_draw(model, controller, args, kwargs)
     graph.forced = controller.forced is not None
+    graph.checkpoints = any(getattr(m, flag, False) for m in model.modules() for flag in FLAGS)
     if model.training or graph.forced:
         controller.draw_for_graph(x)
         _take_zeros_away(model, controller)

@@ -27,6 +27,7 @@ class Entry:
         conditional: whether it can be one side of a conditional.
         samples: whether it can run on some samples.
         exits: whether its gate is put where its branches leave, and not around it.
+        acts: whether it makes a difference, because something happens to the sum.
         norms: children with running statistics, which a dropped block does not move.
         passed: those of them that run when it is dropped.
     """
@@ -39,6 +40,7 @@ class Entry:
     conditional: bool = True
     samples: bool = True
     exits: bool = False
+    acts: bool = False
     norms: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
 
@@ -67,13 +69,15 @@ def entry_of(block: nn.Module, seat: "Seat", names: tuple[str, ...]) -> Entry | 
     if unit.form == "own":  # its shortcut runs once, whatever the gate
         norms = tuple(path for path in norms if _within(path, "branch"))
     exits = unit.form != "own" and at_exits(unit, seat.controller.options)
+    acts = exits and (len(unit.branches) > 1 or _acts(unit))
     ways: dict[str, Any] = {
         "norms": norms,
         "passed": tuple(p for p in norms if any(_within(p, left) for left in _passed(unit))),
         "samples": not _mixes(unit, known),
-        # Scaled around the block, as a conditional has it, a ReLU behind the sum would be skipped.
-        "conditional": not norms and conditional(block) and not (exits and _acts(unit)),
+        # A conditional scales around the block, where a ReLU behind the sum is within.
+        "conditional": not norms and conditional(block) and not acts,
         "exits": exits,
+        "acts": acts,
     }
     if not (ways["samples"] or ways["conditional"]):
         return _mixes(unit, known)

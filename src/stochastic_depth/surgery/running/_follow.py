@@ -162,17 +162,18 @@ def _gated(
     shield: Tensor,
 ) -> Any:
     """Run a block on samples that leave `left` when they are dropped."""
-    if not seat.entry.exits:
+    graph = seat.controller.graph
+    # What runs again in the backward pass may not write into the list of frames.
+    if not seat.entry.exits or (graph.checkpoints and not seat.entry.acts):
         # NaN and infinity of what is dropped must not come back as a gradient.
         every = [True] * len(pytree.tree_leaves(given))
         given = shielded(given, shield, every, [seat.entry.rows.get(name) for name in given])
         return _between(left, forward(block, **given), gate)
     branches = seat.unit.branches
     frame = Frame(seat.index, [gate] * len(branches), [False] * len(branches), shield=shield)
-    frames = seat.controller.graph.frames
-    frames.append(frame)
+    graph.frames.append(frame)
     output = forward(block, **given)
-    frames.pop()
+    graph.frames.pop()
     # A fused kernel reads the weights of the children and calls none: no gate was put on.
     if len(set(frame.left)) < len(branches):
         return _between(left, output, gate)

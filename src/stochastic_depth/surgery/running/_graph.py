@@ -38,6 +38,7 @@ class Graph:
         forced: whether blocks in evaluation mode have these gates, too.
         inside: whether the whole model is in the graph, and has drawn.
         gathers: whether blocks that could be conditionals run on some samples instead.
+        checkpoints: whether blocks run again in the backward pass, where conditionals may not be.
         entered: whether every block is known to have a place in the graph.
         normed: gates of blocks with batch statistics.
         frames: of the blocks that are followed, the innermost last.
@@ -51,6 +52,7 @@ class Graph:
     forced: bool = False
     inside: bool = False
     gathers: bool = False
+    checkpoints: bool = False
     entered: bool = False
     normed: set[int] = field(default_factory=set)
     frames: list[Frame] = field(default_factory=list)
@@ -69,7 +71,7 @@ class Graph:
         self.sizes, self.rows, self.factors = [], [], []
         if gates.ndim == 1:
             self.keep, self.scale = gates != 0, gates.to(device)
-            self.gathers = size >= ROWS_FROM
+            self.gathers = size >= ROWS_FROM or (self.checkpoints and size > 1)
             self.sizes = [
                 _dynamic(torch.empty(size if kept else min(size, 2), 0, device=device))
                 for kept in self.keep.tolist()
