@@ -128,15 +128,48 @@ def _at(steps: dict[str, Step], rate: float, share: float, rounds: int) -> dict[
     return {"rate": rate, "rows": rows, "new_graphs": counters["stats"]["unique_graphs"] - before}
 
 
+def graphs(steps: int) -> list[dict[str, Any]]:
+    """Count the graphs of small networks over many random draws; nothing is timed.
+
+    The first step makes them; those that a later one makes are recompilations.
+    """
+    vit = timm_network("vit_tiny_patch16_224", img_size=32, depth=3, embed_dim=48)
+    small_networks = {
+        "ViT, 3 blocks": (vit, images(32, 8), classification),
+        "ResNet-14": (lambda _: sd.models.CifarResNet(14, 10, width=4), images(8, 8), small),
+    }
+    results = []
+    for name, (build, batch, loss) in small_networks.items():
+        for per in ("batch", "sample"):
+            torch._dynamo.reset()
+            counters.clear()
+            model, x = build(0.0), batch()
+            handle = sd.apply(model, sd.schedules.uniform(0.5), per=per, example=x[:2])
+            model.compile(backend="eager")
+            step, after = Step(model, x, handle, loss), []
+            for _ in range(steps):
+                step.seconds()
+                after.append(counters["stats"]["unique_graphs"])
+            results.append(
+                {"model": name, "per": per, "steps": steps, "graphs": after[0],
+                 "recompilations": after[-1] - after[0]}
+            )  # fmt: skip
+    return results
+
+
 def main() -> None:
     """Measure, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--only", nargs="+", metavar="IMPLEMENTATION")
+    parser.add_argument("--draws", type=int, help="count graphs over so many steps, and no more")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.draws:
+        print(json.dumps(graphs(arguments.draws), indent=1))
+        return
     results = []
     for name in arguments.networks:
         results.append(measure(name, arguments.rounds, arguments.only))
