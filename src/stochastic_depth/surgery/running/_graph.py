@@ -72,15 +72,21 @@ class Graph:
         if gates.ndim == 1:
             self.keep, self.scale = gates != 0, gates.to(device)
             self.gathers = size >= ROWS_FROM or (self.checkpoints and size > 1)
-            self.sizes = [
-                _dynamic(torch.empty(size if kept else min(size, 2), 0, device=device))
-                for kept in self.keep.tolist()
-            ]
+            counts = [size if kept else min(size, 2) for kept in self.keep.tolist()]
+            self.sizes = [_dynamic(torch.empty(count, 0, device=device)) for count in counts]
             return
-        for number, of_samples in enumerate(gates):
-            index = _running(of_samples, number in self.normed)
-            self.rows.append(_dynamic(index.to(device)))
-            self.factors.append(_dynamic(of_samples[index].to(device)))
+        indices = [_running(of_block, n in self.normed) for n, of_block in enumerate(gates)]
+        factors = [of_block[index] for of_block, index in zip(gates, indices, strict=True)]
+        self.rows, self.factors = _sent(indices, device), _sent(factors, device)
+
+
+def _sent(parts: list[Tensor], device: torch.device) -> list[Tensor]:
+    """Return what blocks run on where they compute: one transfer for all."""
+    if device.type != "cpu":
+        whole = torch.cat(parts).to(device, non_blocking=True)
+        # Not views, whose sizes would be followed back to the whole.
+        parts = list(torch.split_with_sizes_copy(whole, [len(part) for part in parts]))
+    return list(map(_dynamic, parts))
 
 
 def _running(gates: Tensor, normed: bool) -> Tensor:
