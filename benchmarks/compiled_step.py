@@ -168,7 +168,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.draws:
-        print(json.dumps(graphs(arguments.draws), indent=1))
+        counted = json.dumps(graphs(arguments.draws), indent=2)
+        print(counted)
+        if arguments.json:
+            arguments.json.write_text(counted + "\n", encoding="utf-8")
         return
     results = []
     for name in arguments.networks:
