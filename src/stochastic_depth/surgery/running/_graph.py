@@ -85,7 +85,7 @@ def _sent(parts: list[Tensor], device: torch.device) -> list[Tensor]:
     if device.type != "cpu":
         whole = torch.cat(parts).to(device, non_blocking=True)
         # Not views, whose sizes would be followed back to the whole.
-        parts = list(torch.split_with_sizes_copy(whole, [len(part) for part in parts]))
+        parts = torch.ops.aten.split_with_sizes_copy(whole, [len(part) for part in parts])
     return list(map(_dynamic, parts))
 
 
