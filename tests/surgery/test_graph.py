@@ -75,16 +75,20 @@ MODELS = {
     ),
 }
 CASES = [
-    ("own", "batch"), ("own", "subset"), ("vit", "batch"), ("vit", "sample"), ("llama", "batch"),
-    ("llama", "sample"), ("post-norm", "batch"),
+    ("own", "batch", 5), ("own", "batch", 9), ("own", "subset", 5), ("vit", "batch", 9),
+    ("vit", "sample", 5), ("llama", "batch", 5), ("llama", "sample", 5), ("post-norm", "batch", 5),
+    ("post-norm", "sample", 5),
 ]  # fmt: skip
+"""Network, what has a draw of its own, and samples: from 8 on no block is a conditional."""
 
 
-def twins(name: str, per: str = "batch", **options: str) -> tuple[nn.Module, nn.Module, Tensor]:
+def twins(
+    name: str, per: str = "batch", size: int = 5, **options: str
+) -> tuple[nn.Module, nn.Module, Tensor]:
     """Return a gated model, a copy that draws the same gates, and an input."""
     torch.manual_seed(0)
     build, example = MODELS[name]
-    model, x = build(), example()
+    model, x = build(), torch.cat([example(), example()])[:size]
     model = model.double()
     x = x.double() if x.is_floating_point() else x
     sd.apply(model, sd.schedules.uniform(0.5), per=per, seed=1, example=x, **options)
@@ -115,9 +119,9 @@ def assert_same_steps(model: nn.Module, run: object, twin: nn.Module, x: Tensor,
                 torch.testing.assert_close(gradient, others[name])
 
 
-@pytest.mark.parametrize(("name", "per"), CASES)
-def test_one_graph_computes_what_is_computed_without(name, per):
-    model, twin, x = twins(name, per)
+@pytest.mark.parametrize(("name", "per", "size"), CASES)
+def test_one_graph_computes_what_is_computed_without(name, per, size):
+    model, twin, x = twins(name, per, size)
     backend = Counted()
     assert_same_steps(model, torch.compile(model, backend=backend), twin, x, 8)
     assert backend.graphs == 1
@@ -141,15 +145,20 @@ def test_zeros_where_zeros_are_asked_for():
     assert all(p.grad is not None for block in model.blocks for p in block.parameters())
 
 
-def test_a_dropped_block_does_not_run():
-    """What it computes would not be finite; a mask would compute it."""
-    model, _, x = twins("own")
+@pytest.mark.parametrize("size", [5, 9])
+def test_what_a_dropped_block_computes_reaches_nothing(size):
+    """It would not be finite."""
+    model, _, x = twins("own", size=size)
     for parameter in model.blocks[2].parameters():
         parameter.data.fill_(float("nan"))
     compiled = torch.compile(model, backend=Counted())
     for gates, finite in (([1.0, 1, 0, 1], True), ([1.0, 1, 1, 1], False)):
+        x = x.detach().requires_grad_()
         with sd.gating(model, torch.tensor(gates)):
-            assert bool(compiled(x).isfinite().all()) is finite
+            y = compiled(x)
+        y.sum().backward()
+        assert bool(y.isfinite().all()) is finite
+        assert bool(x.grad.isfinite().all()) is finite
 
 
 def test_blocks_survive_as_often_as_asked():
@@ -218,12 +227,32 @@ def test_removal_and_copies_run_without_the_graph():
 
 def test_what_does_not_fit_into_one_graph_is_said():
     model = sd.models.CifarResNet(8, num_classes=3, width=4)
-    sd.apply(model, sd.schedules.uniform(0.5))
+    model.blocks[1].branch[1].momentum = None  # a mean over all batches
+    handle = sd.apply(model, sd.schedules.uniform(0.5))
+    assert "compiled" not in str(sd.plan(model))
     backend = Counted()
     compiled = torch.compile(model.train(), backend=backend)
     with pytest.warns(UserWarning, match=r"runs eagerly.*running statistics.*handle\.compile"):
         compiled(torch.randn(2, 3, 32, 32))
     assert backend.graphs == 0
+    plan = str(sd.plan(model))
+    assert "compiled not compiled: its running statistics take more than its batch" in plan
+    handle.compile(backend=backend)
+    assert "branch by branch: others do not fit into one graph (blocks.0, blocks.2)" in str(
+        sd.plan(model)
+    )
+
+
+def test_the_plan_says_how_blocks_run():
+    torch.manual_seed(0)
+    model = nn.Sequential(*(PostNorm() for _ in range(2)), nn.Linear(6, 6))
+    sd.apply(model, [1.0, 0.5], example=torch.randn(3, 6))
+    sd.surgery.handle(model).compile(backend="eager")
+    assert sd.plan(model).to_dict()["compiled"] == {
+        str(number): "in one graph: runs two samples where it is dropped, and in batches below 8 "
+        "is a conditional"
+        for number in (0, 1)
+    }
 
 
 @pytest.mark.parametrize("per", ["batch", "sample"])

@@ -5,7 +5,7 @@ one a branch leaves by scales what it returns, and those of a branch that is dro
 others that run are not called at all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +108,8 @@ class Frame:
         size: samples in the batch.
         left: branches that have left so far.
         counts: how often each child was called so far, by id.
+        shield: where it is 0, or False, what is computed has no gradient that is not finite;
+            None for where the gate is 0.
     """
 
     unit: int
@@ -116,6 +118,7 @@ class Frame:
     size: int = 0
     left: list[int] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
+    shield: Tensor | None = None
 
     def nth(self, child: nn.Module) -> int:
         """Count a call of a child."""
@@ -138,7 +141,8 @@ class Frame:
             return self._gathered(gate, role, plain, args, kwargs)
         if isinstance(gate, Tensor):
             # What is dropped is computed all the same: its NaN must not come back as a gradient.
-            args, kwargs = shielded((args, kwargs), gate, role.shields, role.enters)
+            shield = gate if self.shield is None else self.shield
+            args, kwargs = shielded((args, kwargs), shield, role.shields, role.enters)
         output = plain(*args, **kwargs)
         return (
             output if role.leaf is None else on_leaf(output, role.leaf, lambda y: scaled(y, gate))
@@ -173,6 +177,13 @@ def first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None
         return args[0]
     leaves = pytree.tree_leaves((args, kwargs))
     return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
+
+
+def arguments_of(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a user calls an input as the arguments of a call."""
+    if isinstance(x, Mapping):
+        return (), dict(x)
+    return x if type(x) is tuple else (x,), {}  # a packed sequence is a tuple, and one input
 
 
 def on_leaf(output: Any, leaf: int, function: Callable[[Tensor], Tensor]) -> Any:

@@ -1,7 +1,7 @@
 """Force the gates of a model, for a while or in a function of them."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,19 +81,12 @@ class GatedModel:
 
     def __call__(self, x: Any, gates: Gates) -> Any:
         """Return the model's output for x under the gates, shape (L,) or (L, N)."""
-        args, kwargs = _arguments(x)
+        args, kwargs = arguments_of(x)
         # Modes are plain numbers of each module, and cannot be shared.
         for module, original in zip(self._twin.modules(), self.model.modules(), strict=True):
             module.training = original.training
         with _forced(self._controller, gates):
             return self._twin(*args, **without_cache(self._twin, args, kwargs))
-
-
-def _arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what a user calls an input as the arguments of a call."""
-    if isinstance(x, Mapping):
-        return (), dict(x)
-    return x if type(x) is tuple else (x,), {}  # a packed sequence is a tuple, and one input
 
 
 def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:

@@ -9,8 +9,9 @@ from .._checks import fail, instance, network, probabilities, probability, same_
 from .._errors import InvalidArgument, Unsupported
 from .._typing import Gates, Probabilities
 from ..gates import Law, SurvivalLaw
+from ._frame import arguments_of, first_tensor
 from .following import Block
-from .running import CONTROLLER, Controller, compile_gated, uninstall
+from .running import CONTROLLER, Controller, compile_gated, uninstall, warm_up
 
 
 class Handle:
@@ -100,18 +101,49 @@ class Handle:
     def compile(self, **options: Any) -> None:
         """Compile the model: one graph for every draw.
 
-        The gates of a step are drawn outside and enter as data. Per batch, a block is a
-        conditional: a dropped one does not run. Per sample, its survivors are taken out of the
-        batch and put back. `torch.compile(model)` and `model.compile()` do the same, with a
-        break at the draw.
+        The gates of a step are drawn outside and enter as data. Per batch, a dropped block runs
+        two samples with a factor of 0, or, in batches below 8, is a conditional that skips it.
+        Per sample, its survivors are taken out of the batch and put back.
+        `torch.compile(model)` and `model.compile()` do the same, with a break at the draw.
 
-        A model that does not fit into one graph (batch normalisation within its blocks, a gate
-        per branch, a block called twice) has its branches compiled one by one.
+        A model that does not fit into one graph (a gate per branch, a block called twice) has its
+        branches compiled one by one. `plan` says how each block runs.
 
         Args:
             options: keyword arguments of `torch.compile`.
         """
         compile_gated(self.model, options)
+
+    def warm_up(self, example: Any, run: nn.Module | None = None) -> int:
+        """Compile whatever training will need, before it begins.
+
+        Processes that meet new graphs at different times wait for each other. The forward and
+        backward passes of this call leave parameters, gradients, buffers, random generators and
+        the number of the draw as they were.
+
+        Args:
+            example: a batch as in training, of its size: an input of the model, a tuple of
+                inputs, or a dictionary of keyword arguments.
+            run: what is called in training, if that is not the model itself: what
+                `torch.compile(model)` returned, or DistributedDataParallel.
+
+        Returns:
+            How many graphs were compiled: 0 if all had been, or if nothing is compiled.
+
+        Example:
+            >>> import torch, stochastic_depth as sd
+            >>> model = sd.models.VanillaResNet(depth=3, width=8, inputs=2, outputs=1)
+            >>> handle = sd.apply(model, sd.schedules.linear(0.5))
+            >>> handle.compile(backend="eager")
+            >>> handle.warm_up(torch.randn(8, 2)), handle.warm_up(torch.randn(8, 2)), handle.step
+            (2, 0, 0)
+        """
+        args, kwargs = arguments_of(example)
+        x = first_tensor(args, kwargs)
+        if x is None or x.ndim == 0:
+            raise fail("example", "a batch with a tensor of samples", type(example).__name__)
+        run = self.model if run is None else run
+        return warm_up(self.model, lambda net: net(*args, **kwargs), run, len(x))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on with the same gates."""

@@ -1,6 +1,6 @@
 """Say beforehand what will drop, what never does and why, and what that saves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..budgets import active_share
 from ._asked import Survival, law_of, scheduled
 from .following import Anatomy, Block, Granularity, Scale, Transitions
 from .following._units import Other
-from .running import CONTROLLER, require_plain
+from .running import CONTROLLER, require_plain, ways
 
 SCALINGS = {
     ("block", "block"): "a gate scales the whole change of its block: its mean is the block",
@@ -37,6 +37,7 @@ class Plan:
             measured on an example.
         others: modules with a residual addition, or a mask, that have no gate, and why.
         scaling: what a gate scales, in words; empty where every block has one branch.
+        compiled: how each block of a compiled model runs, by path; empty if it is not compiled.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Plan:
     network_share: float | None
     others: tuple[Other, ...] = ()
     scaling: str = ""
+    compiled: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def cost_share(self) -> Costs:
@@ -75,7 +77,14 @@ class Plan:
         rows = [heads, *(self._row(block) for block in self.blocks)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(_aligned, row, widths, heads)).rstrip() for row in rows]
-        return "\n".join([*lines, "", *self._totals(), *self._ungated()])
+        return "\n".join([*lines, "", *self._totals(), *self._compiled(), *self._ungated()])
+
+    def _compiled(self) -> list[str]:
+        """Say how blocks run in a compiled model, one line for each way."""
+        groups: dict[str, list[str]] = {}
+        for path, way in self.compiled.items():
+            groups.setdefault(way, []).append(path or "(the model)")
+        return [f"compiled {way} ({_named(paths)})" for way, paths in groups.items()]
 
     def _ungated(self) -> list[str]:
         """Name what has no gate, one line for each class and reason."""
@@ -83,7 +92,7 @@ class Plan:
         for other in self.others:
             groups.setdefault((other.kind, other.reason), []).append(other.path or "(the model)")
         return [
-            f"no gate: {kind} ({', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''}): {reason}"
+            f"no gate: {kind} ({_named(paths)}): {reason}"
             for (kind, reason), paths in groups.items()
         ]
 
@@ -150,6 +159,7 @@ class Plan:
             "live_share": self.live_share,
             "network_share": self.network_share,
             "scaling": self.scaling,
+            "compiled": self.compiled,
         }
 
 
@@ -208,7 +218,7 @@ def plan(
             raise fail("survival", "left out for a model that has it", repr(given), remedy)
         p = controller.law.survival
         anatomy = controller.anatomy
-        return _plan(name, anatomy, p, p, controller.options.scale)
+        return _plan(name, anatomy, p, p, controller.options.scale, ways(model))
     require_plain(model)
     anatomy = Anatomy.of(model, granularity, transitions, example, scale=scale)
     anatomy.require_droppable(model)
@@ -218,12 +228,23 @@ def plan(
 
 
 def _plan(
-    name: str, anatomy: Anatomy, asked: Probabilities, in_force: Probabilities, scale: Scale
+    name: str,
+    anatomy: Anatomy,
+    asked: Probabilities,
+    in_force: Probabilities,
+    scale: Scale,
+    compiled: dict[str, str] | None = None,
 ) -> Plan:
     several = any(len(unit.branches) > 1 for unit in anatomy.survey.units)
     scaling = SCALINGS[anatomy.granularity, scale] if several else ""
     others = anatomy.survey.others
-    return Plan(name, anatomy.blocks, asked, in_force, anatomy.share, others, scaling)
+    return Plan(
+        name, anatomy.blocks, asked, in_force, anatomy.share, others, scaling, compiled or {}
+    )
+
+
+def _named(paths: list[str]) -> str:
+    return f"{', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''}"
 
 
 def _verdict(block: Block) -> str:

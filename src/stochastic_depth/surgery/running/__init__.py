@@ -1,6 +1,6 @@
 """Running: gates on the blocks of a model, from the draw to each block's own forward."""
 
-from ._compiling import compile_gated
+from ._compiling import compile_gated, warm_up, ways
 from ._controller import Controller, DroppedGrads, Options, Ranks
 from ._install import install, require_plain, uninstall
 from ._pass import Pass
@@ -20,4 +20,6 @@ __all__ = [
     "refuse_wrapped",
     "require_plain",
     "uninstall",
+    "warm_up",
+    "ways",
 ]

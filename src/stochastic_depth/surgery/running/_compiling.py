@@ -10,14 +10,20 @@ from typing import Any
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils import _pytree as pytree
 
+from ..._typing import Gates
 from .._frame import first_tensor
-from ..following import spares
+from ..following import isolated_rng, spares
 from ._controller import Controller
 from ._entrance import before_draw, look_at_tools, products
-from ._graph import conditional, entry_of
+from ._entry import Entry, entry_of, has_batch_statistics
+from ._pass import Pass
 from ._seat import CONTROLLER, ORIGINAL, SEAT, Seat
 from ._spared import Spared
+
+FLAGS = ("gradient_checkpointing", "grad_checkpointing")
+"""By which transformers and timm are told to run blocks again in the backward pass."""
 
 
 def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
@@ -27,7 +33,8 @@ def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
     controller.program = None
     if whole:
         # The forward below the gates: the draw stays outside of the program.
-        forward = vars(type(model))[ORIGINAL].forward
+        # Not `vars`: what shards a model extends its class once more.
+        forward = getattr(type(model), ORIGINAL).forward
         controller.program = torch.compile(_caller(forward), **(options or {}))
     _compile_branches(model, None if whole else options)
     controller.compiled = options is not None
@@ -79,8 +86,11 @@ def draw_for_graph(
     graph, reason = controller.graph, outside_graph(model)
     reason = reason or products(model, controller, kwargs)
     x = first_tensor(args, kwargs)
-    if (graph.gathers or controller.options.per != "batch") and (x is None or len(x) < 2):
-        reason = reason or "a batch of one sample"
+    if not reason and (x is None or len(x) < 2) and _needs_two(model, controller):
+        reason = "a batch of one sample"
+    gates = None if controller.forced is None else controller.forced.gates
+    if gates is not None and gates.requires_grad:
+        reason = "its gates are to have a gradient"
     graph.inside = not reason
     if reason:
         _say_eager(model, controller, reason)
@@ -89,6 +99,7 @@ def draw_for_graph(
     if model.training and controller.forced is None:
         kwargs = before_draw(model, controller, args, kwargs)
     graph.forced = controller.forced is not None
+    graph.checkpoints = any(getattr(m, flag, False) for m in model.modules() for flag in FLAGS)
     if model.training or graph.forced:
         controller.draw_for_graph(x)
         _take_zeros_away(model, controller)
@@ -123,15 +134,92 @@ def outside_graph(model: nn.Module) -> str:
 def _enter(model: nn.Module, controller: Controller) -> str:
     """Give every block its place in the graph; return why one has none, or ""."""
     for block, seat in seats(model):
-        # The gated forward takes any arguments: their names are those of the original.
-        forward = inspect.signature(seat.original.forward)
-        seat.entry = entry_of(block, seat, tuple(forward.parameters)[1:])
+        seat.entry = _entry(block, seat)
         if isinstance(seat.entry, str):
             return f"{seat.unit.path}: {seat.entry}"
-        if not (seat.entry.always or conditional(block)):
-            controller.graph.gathers = True
+        if has_batch_statistics(block):
+            controller.graph.normed.add(seat.entry.number)
     controller.graph.entered = True
     return ""
+
+
+def _entry(block: nn.Module, seat: Seat) -> Entry | str:
+    # The gated forward takes any arguments: their names are those of the original.
+    parameters = inspect.signature(seat.original.forward).parameters
+    return entry_of(block, seat, tuple(parameters)[1:])
+
+
+def _needs_two(model: nn.Module, controller: Controller) -> bool:
+    """Return whether a block cannot run in a batch of one sample."""
+    entries = (seat.entry for _, seat in seats(model))
+    return controller.options.per != "batch" or not all(e.always or e.conditional for e in entries)
+
+
+def ways(model: nn.Module) -> dict[str, str]:
+    """Return how each block runs in a compiled model, by path; empty if it is not compiled."""
+    controller: Controller = vars(model)[CONTROLLER]
+    if not (controller.compiled or controller.graph.entered or "compile" in controller.warned):
+        return {}
+    whole = not outside_graph(model)
+    return {seat.unit.path: _way(block, seat, whole) for block, seat in seats(model)}
+
+
+def _way(block: nn.Module, seat: Seat, whole: bool) -> str:
+    entry = _entry(block, seat)
+    if not whole:
+        kind = "branch by branch" if seat.controller.compiled else "not compiled"
+        return f"{kind}: {entry if isinstance(entry, str) else 'others do not fit into one graph'}"
+    assert isinstance(entry, Entry)  # noqa: S101  # each has a place
+    return f"in one graph: {entry.way(seat.controller.options.per != 'batch')}"
+
+
+def warm_up(model: nn.Module, call: Callable[[nn.Module], Any], run: nn.Module, size: int) -> int:
+    """Visit every graph that training on batches of `size` needs; return how many were made."""
+    from torch._dynamo.utils import counters  # which imports the compiler
+
+    controller: Controller = vars(model)[CONTROLLER]
+    before, forced = counters["stats"]["unique_graphs"], controller.forced
+    modes = [(module, module.training) for module in run.modules()]
+    tensors = [(p, p.grad) for p in model.parameters()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        with isolated_rng(model):
+            run.train()
+            for gates in _patterns(controller, size):
+                controller.forced = Pass("auto", gates, forced=True)
+                _backward(call(run))
+            controller.forced = forced
+            run.eval()
+            with torch.no_grad():
+                call(run)
+    finally:
+        controller.forced = forced
+        for module, training in modes:
+            module.training = training
+        for parameter, grad in tensors:
+            parameter.grad = grad
+        with torch.no_grad():
+            for buffer, was in buffers:
+                buffer.copy_(was)
+    return int(counters["stats"]["unique_graphs"] - before)
+
+
+def _patterns(controller: Controller, size: int) -> list[Gates]:
+    """Return gates under which every part of a model meets every kind of batch."""
+    protected = controller.anatomy.protected
+    if controller.options.per == "batch":
+        return [torch.ones(len(protected), device="cpu"), protected.float()]
+    # One sample, and none, are graphs of their own where branches are compiled one by one.
+    counts = [size, *(k for k in (size - 1, 2, 1) if 0 < k < size)]
+    first = torch.arange(size, device="cpu")
+    return [((first < k) | protected[:, None]).float() for k in counts]
+
+
+def _backward(output: Any) -> None:
+    leaves = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    terms = [leaf.float().sum() for leaf in leaves if leaf.requires_grad]
+    if terms:
+        torch.stack(terms).sum().backward()
 
 
 def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
@@ -140,7 +228,8 @@ def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
     controller.warned.add("compile")
     warnings.warn(
         f"{type(model).__name__} runs eagerly: its gates do not go into a graph ({reason}). "
-        "handle.compile() compiles its branches one by one.",
+        "handle.compile() compiles its branches one by one; stochastic_depth.plan(model) says "
+        "how each block stands.",
         stacklevel=2,
     )
 

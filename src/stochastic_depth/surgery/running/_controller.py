@@ -203,11 +203,12 @@ class Controller:
 
     def draw_for_graph(self, x: Tensor | None) -> None:
         """Draw the gates of a pass that runs in a graph, where no block can ask for them."""
-        running = self.forced or Pass(self.options.execution)
+        # Implicit: a block that the compiler has given up runs under these gates as well.
+        running = self.forced or Pass(self.options.execution, implicit=True)
         if running.gates is None:
             self._draw(running, x)
         assert running.gates is not None  # noqa: S101  # drawn just now
-        self._finished = running
+        self._finished = self._current = running
         device, size = (torch.device("cpu"), 0) if x is None else (x.device, len(x))
         self.graph.fill(running.gates, device, size)
 
@@ -254,6 +255,19 @@ class Controller:
         warnings.warn(
             f"A dropped {unit.kind} runs, and its change is discarded, because {reason}: nothing "
             "is saved in such a call.",
+            stacklevel=2,
+        )
+
+    def say_outside(self, unit: Unit) -> None:
+        """Say once that a block of a compiled model runs eagerly."""
+        if "outside" in self.warned:
+            return
+        self.warned.add("outside")
+        warnings.warn(
+            f"{unit.path or unit.kind} runs outside of the graph of its compiled model, under the "
+            "same gates: it was called by itself, or the compiler has given up. "
+            "TORCH_LOGS=recompiles says why; a common reason is more shapes of batches than "
+            "torch._dynamo.config.recompile_limit.",
             stacklevel=2,
         )
 

@@ -14,6 +14,7 @@ from .._frame import Frame, dense, on_leaf, scaled, scaled_rows, shielded
 from ..following import (
     Arguments,
     Known,
+    Unit,
     borrowed_buffers,
     learn,
     parameters_on,
@@ -24,7 +25,7 @@ from ..following import (
 )
 
 if TYPE_CHECKING:
-    from ._controller import Controller
+    from ._controller import Controller, Options
     from ._seat import Seat
 
 
@@ -171,9 +172,7 @@ class Execution:
 
     @property
     def _at_exits(self) -> bool:
-        """Whether gates belong on the branches, and each branch has an exit to put its gate at."""
-        every = all(branch.exits for branch in self.unit.branches)
-        return every and (len(self.unit.branches) == 1 or self.options.scale == "branch")
+        return at_exits(self.unit, self.options)
 
     def _framed(self, leaves: list[Any], gates: list[Gate], *, skip: bool = True) -> Any:
         """Run the block's own forward with gates where its branches leave."""
@@ -336,6 +335,12 @@ def _replaced(s: Any, b: Any, gate: Rows) -> Any:
     if not isinstance(s, Tensor) or not isinstance(b, Tensor):
         return s
     return replace_rows(s, gate.index, lambda _: b) if s.ndim else b
+
+
+def at_exits(unit: Unit, options: "Options") -> bool:
+    """Return whether gates belong on the branches, and each has an exit to put its gate at."""
+    every = all(branch.exits for branch in unit.branches)
+    return every and (len(unit.branches) == 1 or options.scale == "branch")
 
 
 def _open(gate: Gate) -> bool:

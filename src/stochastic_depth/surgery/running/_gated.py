@@ -21,7 +21,7 @@ from ._compiling import draw_for_graph
 from ._controller import Controller
 from ._entrance import before_draw, look_at_tools, products
 from ._execute import Execution
-from ._graph import in_graph
+from ._follow import in_graph
 from ._pass import Pass, in_backward
 from ._seat import CHILD, CONTROLLER, ORIGINAL, SEAT, Child, Seat
 
@@ -34,6 +34,8 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
         # Not in a graph of a part of the model: nobody has drawn for it.
         if torch.compiler.is_dynamo_compiling() and seat.controller.graph.inside:
             return in_graph(self, seat, original.forward, args, kwargs)
+        if seat.controller.graph.inside and self.training:
+            seat.controller.say_outside(seat.unit)
         x = first_tensor(args, kwargs)
         if (proxy := _proxy(args, kwargs)) is not None:
             tracer: Any = proxy.tracer  # a block is one call in a graph, and keeps its gates
@@ -81,12 +83,11 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
     """Return how a child of class `original` on a branch is called."""
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_dynamo_compiling():
-            # In a graph gates are put around whole blocks.
-            return original.__call__(self, *args, **kwargs)
-        seat: Child = vars(self)[CHILD]
-        frames = seat.controller.frames
+        seat: Child = self.__dict__[CHILD]
         plain = original.__call__.__get__(self)
+        if torch.compiler.is_dynamo_compiling():
+            return _child_in_graph(self, seat, plain, args, kwargs)
+        frames = seat.controller.frames
         frame = frames[-1] if frames else None
         memory = seat.controller.memory
         if frame is None and in_backward():  # a checkpoint around this child alone
@@ -103,6 +104,18 @@ def child_call(original: type[nn.Module]) -> Callable[..., Any]:
         return frame.call(role, plain, args, kwargs)
 
     return call
+
+
+def _child_in_graph(
+    child: nn.Module, seat: Child, plain: Callable[..., Any], args: Any, kwargs: Any
+) -> Any:
+    graph = seat.controller.graph
+    # In a graph of a part of the model nobody has put gates into frames.
+    if not (graph.inside and graph.frames and graph.frames[-1].unit in seat.roles):
+        return plain(*args, **kwargs)
+    frame = graph.frames[-1]
+    role = seat.roles[frame.unit].get(frame.nth(child))
+    return plain(*args, **kwargs) if role is None else frame.call(role, plain, args, kwargs)
 
 
 def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
@@ -122,6 +135,7 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     @torch.compiler.disable(reason="gates stay outside of graphs")  # type: ignore[untyped-decorator]
     def run(self: nn.Module, args: Any, kwargs: Any) -> Any:
         controller: Controller = vars(self)[CONTROLLER]
+        controller.graph.inside = False
         look_at_tools(self)
         if self.training and controller.forced is None:
             kwargs = before_draw(self, controller, args, kwargs)

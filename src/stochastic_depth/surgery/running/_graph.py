@@ -1,29 +1,27 @@
 """Gates as data: one graph of a gated model, whatever the draw.
 
 A compiler follows Python once. It cannot follow a draw, so the gates of a step are drawn
-outside and put into tensors, which the graph reads:
+outside and put into tensors, which the graph reads. A block runs under them in one of two
+ways:
 
-- per batch, a block is a conditional on `keep`: its own forward, or what it leaves;
-- per sample, the samples in `rows` are taken out of the batch, run, and put back.
+- on some samples: per sample its survivors are taken out of the batch and put back; per batch
+  it runs on all samples or, if it is dropped, on the first two, with a factor of 0;
+- as a conditional on `keep`: its own forward, or what it leaves.
 
-A gate other than 1 scales the whole change of the block, S + d (B - S): here the compiler
-fuses what costs a pass over memory in eager mode.
+The first costs two samples of a dropped block, the second a quarter of one that runs, because
+nothing is fused across it. At equal odds they meet at a batch of `ROWS_FROM`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..._typing import Gates
-from ..following import Known, Unit
+from .._frame import Frame
 
-if TYPE_CHECKING:
-    from ._seat import Seat
-
-Forward = Callable[..., Any]
+ROWS_FROM = 8
+"""Smallest batch for which a block that is dropped as a whole runs two samples."""
 
 
 @dataclass(eq=False)
@@ -33,25 +31,31 @@ class Graph:
     Attributes:
         keep: which blocks run, bool, shape (L,); on the CPU, where a conditional costs no wait.
         scale: their gates, shape (L,).
-        rows: for each block the samples that run, int64, shape (k,), 2 <= k <= N; empty for
-            gates per batch. Sizes 0 and 1 would be graphs of their own: a sample that is
-            dropped fills up, with a factor of 0.
-        factors: their gates, shape (k,).
+        sizes: for each block a tensor of shape (k, 0), where k samples run, 2 <= k <= N: a
+            number would be a constant of the graph, and sizes 0 and 1 graphs of their own.
+        rows: for each block the samples that run, int64, shape (k,); empty for gates per batch.
+        factors: their gates, shape (k,): 0 for a dropped sample that fills up.
         forced: whether blocks in evaluation mode have these gates, too.
         inside: whether the whole model is in the graph, and has drawn.
-        gathers: whether a dropped block runs two samples with a factor of 0, because its
-            conditional would not compile.
+        gathers: whether blocks that could be conditionals run on some samples instead.
+        checkpoints: whether blocks run again in the backward pass, where conditionals may not be.
         entered: whether every block is known to have a place in the graph.
+        normed: gates of blocks with batch statistics.
+        frames: of the blocks that are followed, the innermost last.
     """
 
     keep: Tensor
     scale: Tensor
+    sizes: list[Tensor] = field(default_factory=list)
     rows: list[Tensor] = field(default_factory=list)
     factors: list[Tensor] = field(default_factory=list)
     forced: bool = False
     inside: bool = False
     gathers: bool = False
+    checkpoints: bool = False
     entered: bool = False
+    normed: set[int] = field(default_factory=set)
+    frames: list[Frame] = field(default_factory=list)
 
     @classmethod
     def of(cls, count: int) -> "Graph":
@@ -62,202 +66,41 @@ class Graph:
 
     def fill(self, gates: Gates, device: torch.device, size: int) -> None:
         """Put the gates of a pass on `size` samples where the graph finds them."""
-        # All samples or none of them, in place of a conditional that would not compile.
-        if gates.ndim == 1 and self.gathers:
-            gates = gates[:, None].expand(-1, size)
-        self.rows, self.factors = [], []
+        gates = gates.detach()
+        # New tensors: the backward pass of the forward before may be to come.
+        self.sizes, self.rows, self.factors = [], [], []
         if gates.ndim == 1:
-            # Not in place: the backward pass of the forward before may be to come.
-            self.keep, self.scale = gates != 0, gates.detach().to(device)
+            self.keep, self.scale = gates != 0, gates.to(device)
+            self.gathers = size >= ROWS_FROM or (self.checkpoints and size > 1)
+            counts = [size if kept else min(size, 2) for kept in self.keep.tolist()]
+            self.sizes = [_dynamic(torch.empty(count, 0, device=device)) for count in counts]
             return
-        for index, factor in map(_two_at_least, gates.detach()):
-            self.rows.append(_dynamic(index.to(device)))
-            self.factors.append(_dynamic(factor.to(device)))
+        indices = [_running(of_block, n in self.normed) for n, of_block in enumerate(gates)]
+        factors = [of_block[index] for of_block, index in zip(gates, indices, strict=True)]
+        self.rows, self.factors = _sent(indices, device), _sent(factors, device)
 
 
-def _two_at_least(gates: Tensor) -> tuple[Tensor, Tensor]:
+def _sent(parts: list[Tensor], device: torch.device) -> list[Tensor]:
+    """Return what blocks run on where they compute: one transfer for all."""
+    if device.type != "cpu":
+        whole = torch.cat(parts).to(device, non_blocking=True)
+        # Not views, whose sizes would be followed back to the whole.
+        parts = torch.ops.aten.split_with_sizes_copy(whole, [len(part) for part in parts])
+    return list(map(_dynamic, parts))
+
+
+def _running(gates: Tensor, normed: bool) -> Tensor:
+    """Return which samples run a block: those that are left, and two at least."""
     index = gates.nonzero()[:, 0]
+    # One sample is not normalised by itself: it runs with its whole batch, masked.
+    if normed and len(index) == 1:
+        return torch.arange(len(gates))
     if len(index) < 2:
         index = torch.cat([index, (gates == 0).nonzero()[: 2 - len(index), 0]])
-    return index, gates[index]
+    return index
 
 
 def _dynamic(x: Tensor) -> Tensor:
     # Otherwise the next number of samples would compile another graph.
     torch._dynamo.mark_dynamic(x, 0)
     return x
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """How a block stands in the graph of its model.
-
-    Attributes:
-        number: of its gate.
-        names: of the parameters of its forward.
-        slots: for each leaf of its arguments in the example, the parameter that holds it.
-        rows: whether a parameter that held a tensor there has one row per sample.
-        always: whether its gate is always open.
-    """
-
-    number: int
-    names: tuple[str, ...] = ()
-    slots: tuple[str, ...] = ()
-    rows: dict[str, bool] = field(default_factory=dict)
-    always: bool = False
-
-
-def entry_of(block: nn.Module, seat: "Seat", names: tuple[str, ...]) -> Entry | str:
-    """Return how a block stands in a graph, or why it cannot."""
-    unit, number = seat.unit, seat.gates[0][0]
-    if all(not seat.controller.blocks[index].droppable for index in seat.gates[0]):
-        return Entry(number, always=True)
-    # The first is that of the example, which is the call that will be compiled.
-    known = next(iter(unit.patterns.values()), None)
-    if reason := _obstacle(block, seat, known):
-        return reason
-    if unit.form == "own" or known is None:
-        return Entry(number, ("x",), ("x",), {"x": True})
-    # Paths are as `pytree.keystr` writes them: ['x'] for a parameter x.
-    slots = tuple(path.removeprefix("['").removesuffix("']") for path in unit.paths)
-    _, *kinds = next(iter(unit.patterns))
-    leaves = zip(slots, known.batched, kinds, strict=True)
-    return Entry(
-        number, names, slots, {name: rows for name, rows, kind in leaves if kind is Tensor}
-    )
-
-
-def _obstacle(block: nn.Module, seat: "Seat", known: Known | None) -> str:
-    unit = seat.unit
-    if unit.uses > 1:
-        return "it is called several times in a forward"
-    if len(seat.gates[0]) > 1 or unit.form == "branch":
-        return "its branches have gates of their own"
-    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in block.modules()):
-        return "it writes running statistics, which a conditional refuses"
-    masked = unit.masked or (known.masked if known else "")
-    if masked or unit.hollow or unit.writes:
-        return masked or "what it leaves when dropped takes its own forward to tell"
-    per_sample = seat.controller.options.per != "batch"
-    if unit.form == "block" and unit.shortcut is None:
-        return "what it leaves when dropped is not known"
-    if per_sample and not _returns_input(block, unit):
-        return "a dropped sample does not leave as it came"
-    return unit.rows if per_sample else ""
-
-
-def _returns_input(block: Any, unit: Unit) -> bool:
-    if unit.form == "own":
-        return block.shortcut is None and block.activation is None
-    return unit.shortcut is not None and unit.shortcut.identity
-
-
-def conditional(block: nn.Module) -> bool:
-    """Return whether a block can be one side of a conditional.
-
-    The gradient of a depthwise kernel has strides of its own, and both sides must agree; and a
-    hook may do what no conditional allows.
-    """
-    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in block.modules())
-    return not (hooked or any(p.ndim > 2 and p.shape[1] == 1 for p in block.parameters()))
-
-
-def in_graph(
-    block: nn.Module, seat: "Seat", forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Return what a block returns, as a compiler follows it."""
-    graph, entry = seat.controller.graph, seat.entry
-    # Evaluated gates are 1: `outside_graph` has refused other laws.
-    if entry.always or not (block.training or graph.forced):
-        return forward(block, *args, **kwargs)
-    if seat.unit.form == "own":
-        args, kwargs = (args[0] if args else kwargs["x"],), {}
-    given = dict(zip(entry.names, args, strict=False)) | kwargs
-    if graph.rows:
-        return _on_rows(block, seat, forward, given)
-    return _if_kept(block, seat, forward, given)
-
-
-def _if_kept(block: nn.Module, seat: "Seat", forward: Forward, given: dict[str, Any]) -> Any:
-    number = seat.entry.number
-    scale = seat.controller.graph.scale[number]
-
-    def run() -> Any:
-        if seat.unit.form == "own":
-            return _own(block, given["x"], scale)
-        return _between(_left(block, seat, given), forward(block, **given), scale)
-
-    def skip() -> Any:
-        if seat.unit.form == "own":
-            return _cloned(forward(block, given["x"], 0.0))
-        return _cloned(_left(block, seat, given))
-
-    # No operands: the compiler finds what both sides read, parameters as well.
-    return torch.cond(seat.controller.graph.keep[number], run, skip, ())
-
-
-def _own(block: Any, x: Tensor, scale: Tensor) -> Tensor:
-    """Return act(s(x) + d a F(x)) of a `Residual` that runs."""
-    # Not its forward, which masks under a gate that is a tensor: here nothing is dropped.
-    base = x if block.shortcut is None else block.shortcut(x)
-    y = base + block.branch(x) * (scale * block.scale).to(x.dtype)
-    return y if block.activation is None else block.activation(y)
-
-
-def _left(block: nn.Module, seat: "Seat", given: dict[str, Any]) -> Any:
-    slots = [given.get(name) for name in seat.entry.slots]
-    return seat.unit.shortcut(block, slots)  # type: ignore[misc]  # entry_of has looked
-
-
-def _between(left: Any, output: Any, gate: Tensor) -> Any:
-    """Return s + gate (b - s) for each tensor."""
-    if isinstance(output, Tensor):
-        if not output.is_floating_point():
-            return output
-        gate = gate.reshape(-1, *[1] * (output.ndim - 1)) if gate.ndim else gate
-        wide = torch.promote_types(output.dtype, torch.float32)  # half: b - s has few digits
-        return torch.lerp(left.to(wide), output.to(wide), gate.to(wide)).to(output.dtype)
-    if isinstance(output, tuple | list):
-        return type(output)(_between(s, b, gate) for s, b in zip(left, output, strict=True))
-    return output
-
-
-def _cloned(left: Any) -> Any:
-    """Return what is left in memory of its own: a conditional may not return what it is given."""
-    if isinstance(left, Tensor):
-        return left.clone()
-    return type(left)(map(_cloned, left)) if isinstance(left, tuple | list) else left
-
-
-def _on_rows(block: nn.Module, seat: "Seat", forward: Forward, given: dict[str, Any]) -> Any:
-    """Run the samples that are left, and put them back among the others."""
-    graph, entry = seat.controller.graph, seat.entry
-    index, factor = graph.rows[entry.number], graph.factors[entry.number]
-    size = len(given[next(name for name, rows in entry.rows.items() if rows)])
-    some = {name: _taken(x, index, size, entry.rows.get(name)) for name, x in given.items()}
-    if seat.unit.form == "own":
-        x, output = given["x"], forward(block, some["x"])
-        base = some["x"]
-    else:
-        x, base = _left(block, seat, given), _left(block, seat, some)
-        output = forward(block, **some)
-    return _put_back(x, _between(base, output, factor), index)
-
-
-def _taken(x: Any, index: Tensor, size: int, known: bool | None) -> Any:
-    """Return the rows of an argument; one that the example did not show is told by its size."""
-    if isinstance(x, Tensor):
-        # Known by the example where it can be: a size that fits may be chance.
-        takes = x.ndim > 0 and len(x) == size if known is None else known
-        return x.index_select(0, index) if takes else x
-    if isinstance(x, tuple | list):
-        return type(x)(_taken(leaf, index, size, None) for leaf in x)
-    return x
-
-
-def _put_back(x: Any, rows: Any, index: Tensor) -> Any:
-    if isinstance(rows, Tensor):
-        return x.index_copy(0, index, rows)
-    if isinstance(rows, tuple | list):
-        return type(rows)(_put_back(a, b, index) for a, b in zip(x, rows, strict=True))
-    return rows
