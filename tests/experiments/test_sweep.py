@@ -133,7 +133,7 @@ def test_tables_say_what_the_records_say(config: RunConfig, tmp_path: Path) -> N
     assert (contrast["axis"], contrast["baseline"], contrast["value"]) == (
         "enabled", "False", "True",
     )  # fmt: skip
-    assert contrast["p_t"] == pytest.approx(stats.ttest_rel(errors[False], errors[True]).pvalue)
+    assert contrast["p"] == pytest.approx(stats.ttest_rel(errors[False], errors[True]).pvalue)
     assert contrast["difference"] == pytest.approx(np.mean(errors[False]) - np.mean(errors[True]))
 
 

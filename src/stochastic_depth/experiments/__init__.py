@@ -18,17 +18,17 @@ from ._configurations import differing_fields
 from ._grid import parse_grid
 from ._jobs import Plan
 from ._run_diagnosis import RunDiagnosis, diagnose
-from ._statistics import LEAST_SEEDS_FOR_P, PairedDifference, Spread
+from ._statistics import SIGNIFICANT, PairedDifference, Spread, reach
 from ._study import CONSTANT_AGAINST_STOCHASTIC, compare, parse_variant, sweep
 from ._sweep_tables import Sweep
 
 __all__ = [
     "CONSTANT_AGAINST_STOCHASTIC",
     "EPOCH_SECONDS",
-    "LEAST_SEEDS_FOR_P",
     "LIVE_COST",
     "LIVE_SHARE",
     "SECONDS",
+    "SIGNIFICANT",
     "TEST_ERROR_AT_BEST",
     "TEST_ERROR_LAST",
     "TRAIN_ERROR_FINAL",
@@ -48,6 +48,7 @@ __all__ = [
     "differing_fields",
     "parse_grid",
     "parse_variant",
+    "reach",
     "results",
     "sweep",
 ]

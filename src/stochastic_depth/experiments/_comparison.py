@@ -195,10 +195,10 @@ def _difference(difference: PairedDifference | None) -> dict[str, Any] | None:
     return {
         "differences": list(difference.differences),
         **(_spread(difference.spread) or {}),
+        "interval": difference.interval and list(difference.interval),
+        "p": difference.p,
         "wins": difference.wins,
         "losses": difference.losses,
-        "p_t": difference.p_t,
-        "p_wilcoxon": difference.p_wilcoxon,
     }
 
 

@@ -13,7 +13,7 @@ from ._recorded import (
     TRAIN_ERROR_RUNNING,
     Measure,
 )
-from ._words import NOTHING, signed, written
+from ._words import NOTHING, signed, span, written
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,11 @@ def seeds_table(comparison: Comparison) -> Table:
         *(_spread(spread, measure.decimals) for spread in spreads),
         *(signed(d.spread, measure.decimals) if d else NOTHING for d in differences),
     ]
+    spans = [span(d, measure.decimals) if d else NOTHING for d in differences]
     wins = [f"{d.wins} of {d.n}" if d else NOTHING for d in differences]
     totals = [("mean ± std", *means)]
     if others:
+        totals.append(("95 % interval", *("",) * len(spreads), *spans))
         totals.append((f"seeds below {comparison.baseline}", *("",) * len(spreads), *wins))
     return Table(
         _capital(measure.title),
