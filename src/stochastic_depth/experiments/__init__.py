@@ -18,7 +18,7 @@ from ._configurations import differing_fields
 from ._grid import parse_grid
 from ._jobs import Plan
 from ._rate import CANDIDATES, rate
-from ._rate_result import VALIDATION_ERROR, Rate, Rung
+from ._rate_result import CONSTANT, VALIDATION_ERROR, Rate, Rung
 from ._run_diagnosis import RunDiagnosis, diagnose
 from ._statistics import SIGNIFICANT, PairedDifference, Spread, reach
 from ._study import CONSTANT_AGAINST_STOCHASTIC, compare, parse_variant, sweep
@@ -26,6 +26,7 @@ from ._sweep_tables import Sweep
 
 __all__ = [
     "CANDIDATES",
+    "CONSTANT",
     "CONSTANT_AGAINST_STOCHASTIC",
     "EPOCH_SECONDS",
     "LIVE_COST",
