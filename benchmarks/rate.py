@@ -8,8 +8,9 @@ Design, written before the runs that count (pilot seeds 100 and 101 are not amon
   a ResNet-14 of width 8 (6 blocks, all droppable) on images of 8 x 8 pixels.
   `plain`: 1,000 CIFAR-10 images without augmentation, where a strong rate helps
   (training/recipes/demo_cifar10.md, at 16 x 16 pixels). `flips`: the same with horizontal flips,
-  a tie there; at 20 epochs it was none in the pilot, so it has 10. `digits`: 500 handwritten digits shifted by up to a pixel, where stochastic depth
-  was worse (training/recipes/demo_digits.md). Fashion-MNIST is not at hand; digits stand for it.
+  a tie there; at 20 epochs it was none in the pilot, so it has 10. `digits`: 500 handwritten
+  digits shifted by up to a pixel, where stochastic depth was worse
+  (training/recipes/demo_digits.md). Fashion-MNIST is not at hand; digits stand for it.
 * Candidates: uniform and linear at budgets 0.6 and 0.8833; linear at 0.8833 ends at survival 0.8
   in a network of 6 blocks, which is the habit.
 * A pool: constant depth and the four candidates, each trained with seeds 0 to 8 in every set. One
