@@ -11,7 +11,7 @@ from ._outcome import print_place, terminal, write_json
 
 def rate(
     config: training.RunConfig,
-    out: Path,
+    out: Path | None = None,
     grid: list[str] | None = None,
     seeds: int = 5,
     equal: Literal["epochs", "time"] = "epochs",
@@ -29,11 +29,12 @@ def rate(
     constant depth on seeds that had no part in the choice. The same command goes on where an
     earlier one was stopped.
 
-    Example: sdepth rate demo_cifar10 --data data/cifar10 --out runs/rate
+    Example: sdepth rate demo_cifar10 --data data/cifar10
 
     Args:
         config: the recipe; --seed is the first seed.
-        out: directory of the runs, of the study study.db, and of rate.html.
+        out: directory of the runs, of the study study.db, and of rate.html; by default in
+            runs, named after the recipe.
         grid: candidates FIELD=VALUE,VALUE or FIELD=FIRST:LAST:STEP, as in sweep; by default
             schedule=uniform,linear budget=0.6,0.75,0.9.
         seeds: fresh seeds that judge the choice.
@@ -49,6 +50,7 @@ def rate(
     """
     from .. import experiments, reports
 
+    out = Path("runs") / f"rate-{config.name}" if out is None else out
     found = experiments.rate(
         config,
         out,

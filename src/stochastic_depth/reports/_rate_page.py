@@ -51,11 +51,11 @@ def headline(found: Rate) -> str:
     confirmed = found.confirmation and estimate(found.confirmation, POINTS)
     of = f"{chosen}, the best of {len(found.rungs[0].errors)}," if found.rungs else ""
     return {
-        "recommended": f"Use {chosen}: constant − it = {confirmed} in validation error.",
-        "not shown": f"None: {of} cannot be told from constant depth on fresh seeds: constant − "
-        f"it = {confirmed} in validation error.",
-        "higher": f"None: {of} was higher than constant depth on fresh seeds: constant − it = "
-        f"{confirmed} in validation error.",
+        "recommended": f"Use {chosen}: it gains {confirmed} of validation error.",
+        "not shown": f"None: {of} cannot be told from constant depth on fresh seeds, where it "
+        f"gains {confirmed} of validation error.",
+        "higher": f"None: {of} was worse than constant depth on fresh seeds, where it gains "
+        f"{confirmed} of validation error.",
         "not lower": "None: no candidate had a lower validation error than constant depth.",
         "fits": "None: this network does not overfit here.",
     }[found.verdict]
@@ -76,7 +76,7 @@ def candidates_table(found: Rate) -> Table:
         name: "chosen" if name == found.chosen else f"dropped after {rung.seeds} seeds"
         for name, rung in last.items()
     }
-    columns = ("candidate", "constant − it", "95 % interval", "seeds", "p", "cost", "time", "fate")
+    columns = ("candidate", "gain", "95 % interval", "seeds", "p", "cost", "time", "fate")
     totals = ()
     if found.fresh and found.chosen and found.confirmation:
         judged = _numbers(found.confirmation)
@@ -88,8 +88,8 @@ def candidates_table(found: Rate) -> Table:
         for name in order
     )
     title = (
-        "Validation error in points; cost of a step and time of training as shares of those at "
-        "constant depth"
+        "Gain: validation error of constant depth − its own, in points. Cost of a step and time of "
+        "training: shares of those at constant depth"
     )
     return Table(title, columns, rows, totals)
 
@@ -105,7 +105,7 @@ def _gap(found: Rate) -> str:
     if found.verdict != "fits":
         return f"{said}."
     return (
-        f"{said}: less than the {found.worth:g} that would be worth having, and a regulariser can "
+        f"{said}: less than the {_worth(found)} that would be worth having, and a regulariser can "
         "at best close that gap. A budget below 1 would still save time."
     )
 
@@ -115,8 +115,8 @@ def _judged(found: Rate) -> Iterator[str]:
         best = found.selection(found.chosen)
         if best:
             yield (
-                f"The best of {len(found.rungs[0].errors)}, {found.chosen}, was not: constant − "
-                f"it = {estimate(best, POINTS)}."
+                f"The best of {len(found.rungs[0].errors)}, {found.chosen}, gains "
+                f"{estimate(best, POINTS)}."
             )
     if found.confirmation and found.confirmation.p is not None:
         yield (
@@ -125,7 +125,7 @@ def _judged(found: Rate) -> Iterator[str]:
         )
     tested = found.on_fresh(TEST_ERROR_LAST)
     if tested:
-        yield f"On test images, which decide nothing here: {estimate(tested, POINTS)}."
+        yield f"On test images, which decide nothing here, the gain is {estimate(tested, POINTS)}."
 
 
 def _saving(found: Rate) -> Iterator[str]:
@@ -148,6 +148,10 @@ def _saving(found: Rate) -> Iterator[str]:
     )
 
 
+def _worth(found: Rate) -> str:
+    return f"{found.worth:g} point{'s' * (found.worth != 1)}"
+
+
 def _numbers(difference: Any) -> tuple[str, ...]:
     if difference is None:
         return (NOTHING,) * 4
@@ -168,7 +172,7 @@ def _rule(found: Rate) -> list[str]:
     halving = f" with {listing(seeds)} seeds" if seeds else ""
     return [
         "Constant depth trains with three seeds. If the 95 % interval of validation minus "
-        f"training error lies below {found.worth:g} points, nothing can be gained, and the "
+        f"training error lies below {_worth(found)}, nothing can be gained, and the "
         "search ends.",
         f"Candidates compete by successive halving{halving}: the better half by mean validation "
         "error goes on. Each trains to the end; the better get more seeds, not more epochs, "
