@@ -212,6 +212,29 @@ def test_a_candidate_that_fails_is_out_and_named(config: RunConfig, tmp_path: Pa
     assert found.record()["rungs"][0]["errors"]["schedule=linear budget=0.6"] is None
 
 
+def test_what_failed_is_tried_again(config: RunConfig, tmp_path: Path) -> None:
+    def lost(config: RunConfig) -> float:
+        raise_at = config.depth.enabled and config.seed == 1
+        if raise_at:
+            raise TrainingDiverged("no space left on device")
+        return strong_helps(config)
+
+    with pytest.raises(DataError, match=r"Every candidate failed\. .*seed-1: no space left"):
+        look(config, tmp_path, lost)
+    done: list[tuple[str, int]] = []
+    assert look(config, tmp_path, strong_helps, done=done).verdict == "recommended"
+    assert ("constant", 0) not in done
+
+
+def test_two_searches_in_one_place_do_not_mix(config: RunConfig, tmp_path: Path) -> None:
+    def nested(config: RunConfig) -> float:
+        with pytest.raises(RunDirectoryInUse, match="another search is under way there"):
+            look(config, tmp_path, strong_helps)
+        return strong_helps(config)
+
+    assert look(config, tmp_path, nested, **FITS).verdict == "fits"
+
+
 def test_constant_depth_must_train(config: RunConfig, tmp_path: Path) -> None:
     def errors(config: RunConfig) -> float:
         if config.seed == 2:

@@ -89,8 +89,9 @@ def rate(
     Raises:
         InvalidArgument: A candidate or an argument is out of range.
         InfeasibleBudget: The network can have none of the candidates.
-        DataError: The data are missing or of one class, or training at constant depth failed.
-        RunDirectoryInUse: The store in `out` is of another search.
+        DataError: The data are missing or of one class, or training failed at constant depth or
+            with every candidate.
+        RunDirectoryInUse: The store in `out` is of another search, or in use.
         Unsupported: Optuna is not installed, or the data are text.
 
     References:
@@ -110,23 +111,23 @@ def rate(
         "equal": equal,
         "seeds": seeds,
     }
-    cells = {name: cell for name, cell in wanted.items() if name in configs}
-    store = Store(out / STORE, asked, cells)
-    schedule = tuple(rungs(len(cells)))
-    first_fresh = max(BRIEF, schedule[-1])
-    all_seeds = range(config.seed, config.seed + first_fresh + seeds)
-    variants = {CONSTANT: {"depth.enabled": False}} | {n: _fields(c) for n, c in cells.items()}
-    plan = make_plan(base, variants, all_seeds, processes=processes, command=command)
+    tried = {name: cell for name, cell in wanted.items() if name in configs}
+    schedule = tuple(rungs(len(tried)))
+    chosen_by = range(config.seed, config.seed + max(BRIEF, schedule[-1]))
+    fresh = range(chosen_by.stop, chosen_by.stop + seeds)
+    variants = {CONSTANT: {"depth.enabled": False}} | {n: _fields(c) for n, c in tried.items()}
+    every = [*chosen_by, *fresh]
+    plan = make_plan(base, variants, every, processes=processes, command=command)
     runs = _Runs(configs, out, plan, (on, address), run_one, console)
-    gap = _gap(runs, all_seeds[:BRIEF])
-    if fits(gap, worth):
-        return Rate(runs.compared(), gap, worth, left_out=left_out)
-    seen = _halve(runs, store, schedule, all_seeds)
-    fresh: Sequence[int] = ()
-    if _lower(seen[-1], runs, all_seeds):
-        fresh = all_seeds[first_fresh:]
+    with Store(out / STORE, asked, tried) as store:
+        gap = _gap(runs, chosen_by[:BRIEF])
+        if fits(gap, worth):
+            return Rate(runs.compared(), gap, worth, left_out=left_out)
+        seen = _halve(runs, store, schedule, chosen_by)
+        if not _lower(seen[-1], runs, chosen_by):
+            return Rate(runs.compared(), gap, worth, seen, left_out=left_out)
         runs.train([CONSTANT, *seen[-1].kept], fresh)
-    return Rate(runs.compared(), gap, worth, seen, tuple(fresh), left_out)
+        return Rate(runs.compared(), gap, worth, seen, tuple(fresh), left_out)
 
 
 def rungs(candidates: int) -> Iterator[int]:
@@ -280,6 +281,10 @@ def _halve(
         errors = {name: runs.error(name, seeds[:number]) for name in alive}
         store.report(number, errors)
         alive = store.kept(number, alive)
+        if not alive:
+            key, failure = next(iter(runs.failures.items()))
+            raise DataError(f"Every candidate failed. {key}: {failure}")
+        alive = tuple(sorted(alive, key=errors.__getitem__))
         seen.append(Rung(number, errors, alive))
     store.finish(alive[0], seen[-1].errors[alive[0]])
     return tuple(seen)

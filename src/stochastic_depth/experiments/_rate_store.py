@@ -1,10 +1,13 @@
 """The store of a search: Optuna's trials, one a candidate, in a file that outlives a kill."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from filelock import FileLock, Timeout
 
 from .._errors import DataError, RunDirectoryInUse, Unsupported
 from ._configurations import CIRCUMSTANCES, flatten
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 NAME = "rate"
+LOCK = ".lock"
 
 
 class Store:
@@ -28,7 +32,7 @@ class Store:
 
     Raises:
         Unsupported: Optuna is not installed.
-        RunDirectoryInUse: The file holds a search for something else.
+        RunDirectoryInUse: The file holds a search for something else, or one is under way.
         DataError: The file cannot be read.
     """
 
@@ -40,33 +44,60 @@ class Store:
                 "Looking for a rate needs Optuna, which is not installed. "
                 "Install it with: pip install 'stochastic-depth[rate]'"
             )
-        self._study = _open(path)
-        _require_same(self._study, asked, path)
-        self._trials = _trials(self._study, candidates)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The system releases this lock with the process, however it ends.
+        self._lock = FileLock(path.with_name(LOCK), timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise RunDirectoryInUse(
+                f"{path.parent} is in use: another search is under way there. "
+                "Wait for it, or give another --out."
+            ) from error
+        try:
+            self._study = _open(path)
+            _require_same(self._study, asked, path)
+            self._trials = _trials(self._study, candidates)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
     def report(self, step: int, errors: Mapping[str, float]) -> None:
-        """Record the mean error of each candidate over `step` seeds; infinite where it failed."""
+        """Record the mean error of each candidate over `step` seeds.
+
+        Not that of one whose runs failed: the same search, asked for again, tries them again.
+        """
         for name, error in errors.items():
-            if step not in self._state(name).intermediate_values:
+            state = self._state(name)
+            known = state.state.is_finished() or step in state.intermediate_values
+            if math.isfinite(error) and not known:
                 self._trials[name].report(error, step)
 
     def kept(self, step: int, names: Sequence[str]) -> tuple[str, ...]:
-        """Return those that go on from `step`, the better half of `names`; the others are pruned.
-
-        All of them must have been reported.
-        """
+        """Return those of `names` that go on from `step`: the better half of those reported."""
         from optuna.trial import TrialState
 
-        kept = tuple(name for name in names if self._goes_on(name, step))
-        for name in names:
+        reported = [name for name in names if step in self._state(name).intermediate_values]
+        kept = tuple(name for name in reported if self._goes_on(name, step))
+        for name in reported:
             if name not in kept and self._state(name).state == TrialState.RUNNING:
                 self._study.tell(self._trials[name], state=TrialState.PRUNED)
         return kept
 
-    def finish(self, name: str, error: float) -> None:
+    def finish(self, best: str, error: float) -> None:
         """Record which candidate is left at the end, and its last mean error."""
-        if not self._state(name).state.is_finished():
-            self._study.tell(self._trials[name], error)
+        from optuna.trial import TrialState
+
+        for name, trial in self._trials.items():
+            if not self._state(name).state.is_finished():
+                left = {"values": error} if name == best else {"state": TrialState.FAIL}
+                self._study.tell(trial, **left)
 
     def _goes_on(self, name: str, step: int) -> bool:
         from optuna.trial import TrialState
@@ -99,7 +130,6 @@ def _open(path: Path) -> "Study":
             return trial.number not in (number for _, number in better)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return optuna.create_study(
             storage=f"sqlite:///{path}",
