@@ -18,7 +18,7 @@ from stochastic_depth._errors import (
     TrainingDiverged,
     Unsupported,
 )
-from stochastic_depth.experiments import Rate, _rate, rate
+from stochastic_depth.experiments import CANDIDATES, Rate, _rate, rate
 from stochastic_depth.training import RunConfig, load
 from tests.experiments.trainers import Inline, told
 
@@ -49,6 +49,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
 def look(config: RunConfig, out: Path, errors: Callable, **options: Any) -> Rate:
     """Look for a rate among networks whose errors are told."""
     tell = {name: options.pop(name) for name in ("trained", "done") if name in options}
+    options = {"grid": {"budget": (0.6, 0.9)}} | options
     quiet = Console(file=io.StringIO())
     return rate(config, out, run_one=told(errors, **tell), console=quiet, **options)
 
@@ -68,7 +69,7 @@ def strong_hurts(config: RunConfig) -> float:
 
 def test_the_best_of_all_is_recommended(config: RunConfig, tmp_path: Path) -> None:
     done: list[tuple[str, int]] = []
-    found = look(config, tmp_path, strong_helps, done=done)
+    found = look(config, tmp_path, strong_helps, done=done, grid=CANDIDATES)
     assert found.verdict == "recommended"
     assert found.recommended == "schedule=linear budget=0.6"
     # Six candidates with two seeds, the better three with four, constant depth beside them; then
@@ -93,8 +94,8 @@ def load_seed(config: RunConfig, seed: int, budget: float) -> RunConfig:
 def test_what_hurts_is_not_confirmed_at_all(config: RunConfig, tmp_path: Path) -> None:
     found = look(config, tmp_path, strong_hurts)
     assert (found.verdict, found.recommended, found.fresh) == ("not lower", None, ())
-    assert "budget=0.9" in found.chosen
-    assert found.comparison.seeds == (0, 1, 2, 3)
+    assert found.chosen == "budget=0.9"
+    assert found.comparison.seeds == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_the_choice_is_judged_by_fresh_seeds(
         """Be lower in the seeds that choose; elsewhere by `gain`, with noise of its own."""
         if not config.depth.enabled:
             return 30.0 + NOISE[config.seed]
-        return 28.0 if config.seed < 4 else 30 - gain + NOISE[-1 - config.seed]
+        return 28.0 if config.seed < 3 else 30 - gain + NOISE[-1 - config.seed]
 
     found = look(config, tmp_path, lucky)
     assert found.verdict == verdict
@@ -130,7 +131,8 @@ def test_it_fits_only_if_the_whole_interval_says_so(config: RunConfig, tmp_path:
 
 
 def test_a_killed_search_ends_alike(config: RunConfig, tmp_path: Path) -> None:
-    whole = look(config, tmp_path / "whole", strong_helps)
+    grid = {"schedule": ("uniform", "linear"), "budget": (0.6, 0.9)}
+    whole = look(config, tmp_path / "whole", strong_helps, grid=grid)
     done: list[tuple[str, int]] = []
 
     def killed_after(number: int) -> Callable:
@@ -141,15 +143,14 @@ def test_a_killed_search_ends_alike(config: RunConfig, tmp_path: Path) -> None:
 
         return errors
 
-    for number in (2, 8, 20, 24):
+    for number in (2, 6, 14, 18):  # in each of the stages
         with pytest.raises(KeyboardInterrupt):
-            look(config, tmp_path / "killed", killed_after(number), done=done)
-    again = look(config, tmp_path / "killed", strong_helps, done=done)
+            look(config, tmp_path / "killed", killed_after(number), done=done, grid=grid)
+    again = look(config, tmp_path / "killed", strong_helps, done=done, grid=grid)
     assert again.record() | {"seconds": 0} == whole.record() | {"seconds": 0}
-    assert len(done) == len(set(done)) == 32
+    assert len(done) == len(set(done)) == 9 + 4 * 2 + 2 * 2 + 5
     study = optuna.load_study(study_name="rate", storage=f"sqlite:///{tmp_path}/killed/study.db")
-    states = sorted(trial.state.name for trial in study.trials)
-    assert states == ["COMPLETE", *["PRUNED"] * 5]
+    assert sorted(trial.state.name for trial in study.trials) == ["COMPLETE", *["PRUNED"] * 3]
     assert study.best_trial.params == {"depth.schedule": "linear", "depth.budget": 0.6}
 
 
@@ -207,9 +208,9 @@ def test_a_candidate_that_fails_is_out_and_named(config: RunConfig, tmp_path: Pa
         return strong_helps(config)
 
     found = look(config, tmp_path, errors)
-    assert found.recommended == "schedule=linear budget=0.75"
-    assert "NaN in step 7" in found.comparison.failures["schedule=linear budget=0.6/seed-0"]
-    assert found.record()["rungs"][0]["errors"]["schedule=linear budget=0.6"] is None
+    assert found.recommended == "budget=0.9"
+    assert "NaN in step 7" in found.comparison.failures["budget=0.6/seed-0"]
+    assert found.record()["rungs"][0]["errors"]["budget=0.6"] is None
 
 
 def test_what_failed_is_tried_again(config: RunConfig, tmp_path: Path) -> None:

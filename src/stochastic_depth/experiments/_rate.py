@@ -161,7 +161,8 @@ class _Runs:
     def train(self, names: Sequence[str], seeds: Sequence[int]) -> None:
         """Train the missing runs of these candidates with these seeds, side by side."""
         configs = {name: self.configs[name] for name in names}
-        jobs = list(all_jobs(configs, seeds, by_identity(self.out), self.plan.command))
+        asked = all_jobs(configs, seeds, by_identity(self.out), self.plan.command)
+        jobs = [job for job in asked if job.directory not in self.records]
         on, address = self.where
         where = executor(on, self.plan.processes, address)
         self.failures |= carry_out(self.plan, jobs, self.out, where, self.run_one, self.console)
@@ -198,7 +199,7 @@ def _ready(config: RunConfig) -> tuple[RunConfig, "Prepared"]:
             "sdepth rate must have labelled images; the data are text. "
             "Compare budgets with sdepth sweep RECIPE --grid budget=0.6:0.9:0.1 instead."
         )
-    prepared = prepare(override(config, {"depth.enabled": False}))
+    prepared = prepare(_at_constant_depth(config))
     splits = prepared.splits
     if splits.num_classes < 2:
         raise DataError(
@@ -208,7 +209,11 @@ def _ready(config: RunConfig) -> tuple[RunConfig, "Prepared"]:
     if len(splits.validation):
         return config, prepared
     held_out = max(1, round(VALIDATED * len(splits.train)))
-    return override(config, {"data.validation": held_out}), prepared
+    return replace(config, data=replace(config.data, validation=held_out)), prepared
+
+
+def _at_constant_depth(config: RunConfig) -> RunConfig:
+    return replace(config, depth=replace(config.depth, enabled=False))
 
 
 def _candidates(base: RunConfig, grid: Grid) -> dict[str, dict[str, Any]]:
@@ -230,7 +235,7 @@ def _feasible(
     equal: Equal,
 ) -> tuple[dict[str, RunConfig], dict[str, str]]:
     """Return the configurations that this network can have, and why it cannot have the others."""
-    configs = {CONSTANT: override(base, {"depth.enabled": False})}
+    configs = {CONSTANT: _at_constant_depth(base)}
     protected = torch.tensor([not block.droppable for block in blocks], dtype=torch.bool)
     left_out: dict[str, str] = {}
     for name, cell in candidates.items():
