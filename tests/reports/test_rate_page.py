@@ -82,7 +82,7 @@ CASES = {
         (),
         {"rungs": RUNGS},
         "None: no candidate had a lower validation error than constant depth.",
-        f"The best of 2, {MILD}, gains +2.12 points",
+        f"The best of 2, {MILD}, gains +2.64 points (95 % interval +1.77",
     ),
     "fits": (
         (),

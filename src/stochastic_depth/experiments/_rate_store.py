@@ -166,12 +166,12 @@ def _require_same(study: "Study", asked: Mapping[str, Any], path: Path) -> None:
 def _trials(study: "Study", candidates: Mapping[str, Mapping[str, Any]]) -> dict[str, "Trial"]:
     """Return the trial of each candidate, begun now or before a kill."""
     from optuna import Trial
-    from optuna.distributions import CategoricalDistribution
+    from optuna.distributions import BaseDistribution, CategoricalDistribution
 
     known = {trial.user_attrs.get("name"): trial for trial in study.trials}
     values = {name: {f: _plain(v) for f, v in cell.items()} for name, cell in candidates.items()}
     fields = {field for cell in values.values() for field in cell}
-    space = {
+    space: dict[str, BaseDistribution] = {
         field: CategoricalDistribution(list(dict.fromkeys(c[field] for c in values.values())))
         for field in sorted(fields)
     }

@@ -90,12 +90,13 @@ def _points(found: Rate) -> Iterator[tuple[object, ...]]:
         if difference is None:
             continue
         place = name, _family(found, name)
-        share = found.comparison.spread(name, LIVE_SHARE)
+        spread = found.comparison.spread(name, LIVE_SHARE)
+        share = spread.mean if spread else None
         for gap in difference.differences:
-            yield *place, "seed", share and share.mean, level - gap, None, None, 1
-        yield _mean((*place, "mean"), share and share.mean, level, difference)
+            yield *place, "seed", share, level - gap, None, None, 1
+        yield _mean((*place, "mean"), share, level, difference)
         if name == found.chosen and found.confirmation:
-            yield _mean((*place, "fresh"), share and share.mean, level, found.confirmation)
+            yield _mean((*place, "fresh"), share, level, found.confirmation)
 
 
 def _mean(

@@ -77,7 +77,7 @@ def candidates_table(found: Rate) -> Table:
         for name, rung in last.items()
     }
     columns = ("candidate", "gain", "95 % interval", "seeds", "p", "cost", "time", "fate")
-    totals = ()
+    totals: tuple[tuple[str, ...], ...] = ()
     if found.fresh and found.chosen and found.confirmation:
         judged = _numbers(found.confirmation)
         totals = (
