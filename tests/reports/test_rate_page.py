@@ -109,8 +109,8 @@ def test_no_recommendation_says_why(
 def test_the_table_tells_the_fate_of_each(answer: Rate) -> None:
     table = candidates_table(answer)
     assert [(row[0], row[-1]) for row in table.rows] == [
-        (MILD, "chosen"),
-        (STRONG, "dropped after 2 seeds"),
+        (MILD, "best"),
+        (STRONG, "dropped at 2 seeds"),
     ]
     mild = np.subtract(ERRORS[CONSTANT], ERRORS[MILD])[:4]
     low, high = stats.ttest_1samp(mild, 0).confidence_interval(0.95)
@@ -143,7 +143,7 @@ def test_the_terminal_says_the_same(answer: Rate) -> None:
     print_rate(answer, console)
     text = console.file.getvalue()
     assert headline(answer) in text
-    assert "dropped after 2 seeds" in text
+    assert "dropped at 2 seeds" in text
 
 
 def test_what_was_not_tried_and_what_failed_are_named(tmp_path: Path) -> None:

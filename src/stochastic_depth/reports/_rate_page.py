@@ -7,9 +7,17 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ..experiments import CONSTANT, LIVE_COST, TEST_ERROR_LAST, VALIDATION_ERROR, Rate
+from ..experiments import (
+    CONSTANT,
+    LIVE_COST,
+    TEST_ERROR_LAST,
+    VALIDATION_ERROR,
+    PairedDifference,
+    Rate,
+)
 from ._page import TEMPLATES, configurations, furniture, write_whole
 from ._rate_figure import rate_figure
+from ._summary import FASTER_THAN_POSSIBLE
 from ._terminal import rendered
 from ._text_tables import Table, machine_table, spread_in_words
 from ._words import NOTHING, counted, estimate, listing, provenance, span
@@ -73,23 +81,20 @@ def candidates_table(found: Rate) -> Table:
     last = {name: rung for rung in found.rungs for name in rung.errors}
     order = sorted(last, key=lambda name: (-last[name].seeds, last[name].errors[name]))
     fates = {
-        name: "chosen" if name == found.chosen else f"dropped after {rung.seeds} seeds"
+        name: "best" if name == found.chosen else f"dropped at {rung.seeds} seeds"
         for name, rung in last.items()
     }
-    columns = ("candidate", "gain", "95 % interval", "seeds", "p", "cost", "time", "fate")
+    columns = ("candidate", "gain", "95 % interval", "seeds", "time", "fate")
     totals: tuple[tuple[str, ...], ...] = ()
     if found.fresh and found.chosen and found.confirmation:
         judged = _numbers(found.confirmation)
-        totals = (
-            (f"{found.chosen}, fresh seeds", *judged, *_shares(found, found.chosen), "judged"),
-        )
+        totals = ((f"{found.chosen}, fresh seeds", *judged, _time(found, found.chosen), "judged"),)
     rows = tuple(
-        (name, *_numbers(found.selection(name)), *_shares(found, name), fates[name])
-        for name in order
+        (name, *_numbers(found.selection(name)), _time(found, name), fates[name]) for name in order
     )
     title = (
-        "Gain: validation error of constant depth − its own, in points. Cost of a step and time of "
-        "training: shares of those at constant depth"
+        "Gain: validation error of constant depth − its own, in points; time: of training, as a "
+        "share of that at constant depth"
     )
     return Table(title, columns, rows, totals)
 
@@ -134,6 +139,9 @@ def _saving(found: Rate) -> Iterator[str]:
     if chosen is None or ratio is None:
         return
     took = f"trained in {spread_in_words(ratio)} of the time of constant depth"
+    cost = found.comparison.spread(chosen, LIVE_COST)
+    if cost and ratio.mean < cost.mean - FASTER_THAN_POSSIBLE:
+        took += f" ({cost.mean:.2f} of its cost: the machine was busy with something else)"
     if (
         found.verdict != "not shown"
         or found.confirmation is None
@@ -152,19 +160,15 @@ def _worth(found: Rate) -> str:
     return f"{found.worth:g} point{'s' * (found.worth != 1)}"
 
 
-def _numbers(difference: Any) -> tuple[str, ...]:
+def _numbers(difference: PairedDifference | None) -> tuple[str, ...]:
     if difference is None:
-        return (NOTHING,) * 4
-    p = NOTHING if difference.p is None else f"{difference.p:.2g}"
-    mean = f"{difference.spread.mean:+.2f}"
-    return mean, span(difference), str(difference.n), p
+        return (NOTHING,) * 3
+    return f"{difference.spread.mean:+.2f}", span(difference), str(difference.n)
 
 
-def _shares(found: Rate, name: str) -> tuple[str, ...]:
-    if name not in found.comparison.variants:
-        return NOTHING, NOTHING
-    cost = found.comparison.spread(name, LIVE_COST)
-    return spread_in_words(cost), spread_in_words(found.time_ratio(name))
+def _time(found: Rate, name: str) -> str:
+    ratio = found.time_ratio(name) if name in found.comparison.variants else None
+    return NOTHING if ratio is None else f"{ratio.mean:.2f}"
 
 
 def _rule(found: Rate) -> list[str]:
