@@ -7,11 +7,13 @@ python benchmarks/readme.py --check   # exit 1 if they do not say what the resul
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from claims import summary_table
+
+from stochastic_depth.experiments import PairedDifference
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -126,13 +128,14 @@ def program_table() -> str:
 def comparison_table() -> str:
     """Test error with and without stochastic depth, by data set."""
     lines = [
-        "| data | seeds | constant, % | stochastic, % | difference, points | lower in | time |",
+        "| data | constant, % | stochastic, % | difference, points | interval | seeds | time |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [comparison_row(read(name), title) for name, title in COMPARISONS.items()]
     caption = (
         "Test error, mean ± standard deviation over seeds; difference = constant − stochastic, "
-        "seed by seed; positive favours stochastic depth (linear decay to 0.5)."
+        "seed by seed, with its 95 % interval by Student's t; positive favours stochastic depth "
+        "(linear decay to 0.5)."
     )
     return "\n".join([*lines, "", caption])
 
@@ -147,13 +150,71 @@ def comparison_row(result: dict[str, Any], title: str) -> str:
     )
     cells = [
         title,
-        str(difference["n"]),
         *(f"{s['mean']:.2f} ± {s['std']:.2f}" for s in (constant, stochastic)),
-        f"{difference['mean']:+.2f} ± {difference['std']:.2f}",
-        f"{difference['wins']} of {difference['n']}",
+        f"{difference['mean']:+.2f}",
+        span(PairedDifference(tuple(difference["differences"])).interval),
+        str(difference["n"]),
         f"{ratio['mean']:.2f}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+SETS = {
+    "plain": "1,000 CIFAR-10 images, 20 epochs",
+    "flips": "the same with flips, 10 epochs",
+    "digits": "500 shifted digits, 16 epochs",
+}
+
+
+def rate_table() -> str:
+    """How often `sdepth rate` answers well, beside the habit and constant depth."""
+    result = read("rate")
+    lines = [
+        "| data | constant, % | best | its gain | the habit's gain | answers of `sdepth rate` "
+        "| good: rate | habit | constant | cost |",
+        "|---|---:|---|---:|---:|---|---:|---|---|---:|",
+    ]
+    lines += [rate_row(result, name, title) for name, title in SETS.items()]
+    caption = (
+        f"ResNet-14 of width 8 on 8x8 pixels; test error of {result['seeds']} seeds, gains in "
+        "points with their 95 % intervals; the habit is linear decay to 0.8. An answer is good if "
+        "its test error is within one standard error of the best. "
+        f"{result['repetitions']} searches a set, each with an order of the same "
+        f"{result['seeds']} seeds of its own, so they are not independent. "
+        "Cost: trainings of constant depth."
+    )
+    return "\n".join([*lines, "", caption])
+
+
+def rate_row(result: dict[str, Any], name: str, title: str) -> str:
+    """One set."""
+    found, habit = result["sets"][name], result["habit"]
+    truth, searches = found["truth"], result["repetitions"]
+    best = next(variant for variant, own in truth.items() if own["best"])
+    answers = ", ".join(f"{n} × {short(answer)}" for answer, n in found["answers"].items())
+    cells = [
+        title,
+        f"{truth['constant']['test_error']:.2f}",
+        short(best),
+        *(gain(truth[variant]["below_constant"]) for variant in (best, habit)),
+        answers,
+        f"{found['good']} of {searches}",
+        *("yes" if found[f"{name}_good"] else "no" for name in ("habit", "constant")),
+        f"{found['cost']:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def short(variant: str) -> str:
+    return variant.replace("schedule=", "").replace("budget=", "")
+
+
+def gain(found: dict[str, Any]) -> str:
+    return f"{found['mean']:+.2f} ({span(found['interval'])})" if found["interval"] else "0"
+
+
+def span(interval: Sequence[float] | None) -> str:
+    return "–" if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"
 
 
 # The blocks that a page may hold; links to the pages of the papers depend on where it lies.
@@ -164,6 +225,7 @@ PAGES = {
         "claims": summary_table,
     },
     "docs/index.md": {"demo": comparison_table},
+    "docs/rate.md": {"rate": rate_table},
     "docs/reproduce.md": {"claims": lambda: summary_table("papers/")},
     "docs/faster.md": {
         "bench": step_table,

@@ -158,7 +158,8 @@ def test_figures_survive_json_and_equal_the_objects(tmp_path: Path) -> None:
     found = figures["differences"]["stochastic"]
     assert figures["decided_by"] == "test_error_last"
     assert found["differences"] == pytest.approx(difference.differences)
-    assert found["p_wilcoxon"] == pytest.approx(difference.p_wilcoxon)
+    assert found["p"] == pytest.approx(difference.p)
+    assert found["interval"] == pytest.approx(list(difference.interval))
     assert found["wins"] == difference.wins
     ratio = runs.ratio("stochastic", EPOCH_SECONDS)
     assert figures["time_ratios"]["stochastic"] == {"mean": ratio.mean, "std": ratio.std, "n": 6}

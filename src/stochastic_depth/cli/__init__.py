@@ -21,6 +21,7 @@ VERBS = {
     "train": "train a network, or go on with its training",
     "compare": "train variants over several seeds and report the difference",
     "sweep": "train every cell of a grid, here or on a cluster",
+    "rate": "find which survival a network should have on these data",
     "report": "make the page and the pictures of runs that are there already",
     "validate": "check a configuration and say what training it would do",
     "diagnose": "show what each block of a trained network does",

@@ -104,7 +104,7 @@ def carry_out(
     executor: Executor,
     run_one: RunOne | None,
     console: Console | None,
-) -> None:
+) -> dict[str, str]:
     """Do the unfinished jobs, even if some fail, and write the plan with the failures.
 
     Args:
@@ -114,6 +114,9 @@ def carry_out(
         executor: Carries out the runs.
         run_one: Does one run; `training.train` by default.
         console: Where progress is shown; the standard error by default.
+
+    Returns:
+        The failures, by the key of the job.
 
     Raises:
         RunDirectoryInUse: The directory of a job holds a run of another configuration.
@@ -133,6 +136,7 @@ def carry_out(
     if failures and not any((job.directory / "run.json").exists() for job in jobs):
         key, failure = next(iter(failures.items()))
         raise DataError(f"Of {len(jobs)} runs none began. {key}: {failure}")
+    return failures
 
 
 def _training() -> RunOne:

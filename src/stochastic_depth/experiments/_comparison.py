@@ -164,16 +164,16 @@ def results(comparison: Comparison) -> dict[str, Any]:
         "failures": comparison.failures,
         "variants": {
             variant: {
-                name: _spread(comparison.spread(variant, of)) for name, of in COMPARED.items()
+                name: spread_record(comparison.spread(variant, of)) for name, of in COMPARED.items()
             }
             for variant in comparison.variants
         },
         "differences": {
-            variant: _difference(comparison.difference(variant, comparison.test_error))
+            variant: difference_record(comparison.difference(variant, comparison.test_error))
             for variant in others
         },
         "time_ratios": {
-            variant: _spread(comparison.ratio(variant, EPOCH_SECONDS)) for variant in others
+            variant: spread_record(comparison.ratio(variant, EPOCH_SECONDS)) for variant in others
         },
     }
 
@@ -183,22 +183,24 @@ def name_of(measure: Measure) -> str:
     return next(name for name, other in MEASURES.items() if other is measure)
 
 
-def _spread(spread: Spread | None) -> dict[str, float | None] | None:
+def spread_record(spread: Spread | None) -> dict[str, float | None] | None:
+    """Return a spread for JSON."""
     if spread is None:
         return None
     return {"mean": spread.mean, "std": spread.std if spread.n > 1 else None, "n": spread.n}
 
 
-def _difference(difference: PairedDifference | None) -> dict[str, Any] | None:
+def difference_record(difference: PairedDifference | None) -> dict[str, Any] | None:
+    """Return a difference for JSON: the estimate, its interval and n, then p."""
     if difference is None:
         return None
     return {
         "differences": list(difference.differences),
-        **(_spread(difference.spread) or {}),
+        **(spread_record(difference.spread) or {}),
+        "interval": difference.interval and list(difference.interval),
+        "p": difference.p,
         "wins": difference.wins,
         "losses": difference.losses,
-        "p_t": difference.p_t,
-        "p_wilcoxon": difference.p_wilcoxon,
     }
 
 

@@ -134,7 +134,7 @@ def sweep(
     configs = {name: override(base, fields) for name, fields in variants.items()}
     jobs = list(all_jobs(configs, seeds, by_identity(out), command))
     plan = make_plan(base, variants, seeds, processes=processes, command=command, grid=named)
-    carry_out(plan, jobs, out, _executor(on, plan.processes, address), run_one, console)
+    carry_out(plan, jobs, out, executor(on, plan.processes, address), run_one, console)
     return _read([job.directory for job in jobs], out)
 
 
@@ -180,7 +180,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         raise fail("seeds", "distinct", list(seeds))
 
 
-def _executor(on: Where, processes: int, address: str | None) -> Executor:
+def executor(on: Where, processes: int, address: str | None) -> Executor:
     """Return the executor; refuse what is unavailable before anything is written."""
     if one_of("on", on, get_args(Where)) == "ray":
         return RayExecutor(address)

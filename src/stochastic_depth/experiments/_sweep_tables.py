@@ -90,14 +90,16 @@ class Sweep:
         """Return every value of each axis against the first, all else equal.
 
         `difference` is the mean of `first - value` of the test error over the seeds that both
-        finished, in points: positive where the value is better. `p_sign` is that of the
-        sign test; `p_t` and `p_wilcoxon` are paired too and given from six seeds on. None of
-        them is corrected for the number of comparisons.
+        finished, in points: positive where the value is better. `low` and `high` are its 95 %
+        interval by Student's t, and `p` its two-sided p, from two seeds on; neither is
+        corrected for the number of comparisons.
         """
         schema = {
             **dict.fromkeys(("axis", "at", "baseline", "value"), pl.String),
-            **dict.fromkeys(("n", "wins", "losses"), pl.Int64),
-            **dict.fromkeys(("difference", "std", "p_sign", "p_t", "p_wilcoxon"), pl.Float64),
+            **dict.fromkeys(("difference", "low", "high"), pl.Float64),
+            "n": pl.Int64,
+            **dict.fromkeys(("std", "p"), pl.Float64),
+            **dict.fromkeys(("wins", "losses"), pl.Int64),
         }
         return pl.DataFrame(list(self._contrasts()), schema=schema)
 
@@ -130,16 +132,16 @@ class Sweep:
         difference = self.comparison.difference(variant, measure, baseline)
         if difference is None:
             return {"n": 0}
-        spread = difference.spread
+        spread, (low, high) = difference.spread, difference.interval or (None, None)
         return {
+            "difference": spread.mean,
+            "low": low,
+            "high": high,
             "n": spread.n,
+            "std": spread.std if spread.n > 1 else None,
+            "p": difference.p,
             "wins": difference.wins,
             "losses": difference.losses,
-            "difference": spread.mean,
-            "std": spread.std if spread.n > 1 else None,
-            "p_sign": difference.p_by_luck,
-            "p_t": difference.p_t,
-            "p_wilcoxon": difference.p_wilcoxon,
         }
 
 

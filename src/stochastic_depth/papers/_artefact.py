@@ -8,19 +8,16 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
-import scipy  # which imports its parts when they are used
 from numpy.typing import ArrayLike
 
 from .._checks import fail, interval, one_of
 from .._errors import InvalidArgument
+from ..experiments import reach
 from ..reports import Figure
 
 Relation = Literal["=", "<=", ">="]
 
 Verdict = Literal["held", "not held", "cannot tell", "not measured"]
-
-CONFIDENCE = 0.95
-"""Of the interval that a measurement is known to lie in."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +58,8 @@ class Measurement:
 
     @property
     def reach(self) -> float:
-        """Half the width of the 95 % confidence interval, by Student's t with n - 1 degrees.
-
-        Two standard errors would cover the mean of three seeds in 82 % of cases alone.
-        """
-        if self.standard_error == 0:
-            return 0.0
-        degrees = math.inf if self.n is None else self.n - 1
-        errors = scipy.stats.t.isf((1 - CONFIDENCE) / 2, degrees) if degrees > 0 else math.inf
-        return float(errors) * self.standard_error
+        """Half the width of the 95 % confidence interval, as of every comparison: `reach`."""
+        return reach(self.standard_error, math.inf if self.n is None else self.n)
 
 
 @dataclass(frozen=True)

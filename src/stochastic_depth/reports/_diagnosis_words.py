@@ -3,9 +3,8 @@
 import torch
 
 from ..budgets import depth_interval, depth_variance, expected_depth
-from ..experiments import RunDiagnosis
+from ..experiments import SIGNIFICANT, RunDiagnosis
 from ..theory import adjust
-from ._summary import SIGNIFICANT
 from ._text_tables import Table
 from ._words import counted, listing
 

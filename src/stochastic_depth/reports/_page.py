@@ -95,7 +95,7 @@ def page(comparison: Comparison) -> str:
         "series": len(SERIES),
         "leading": leading,
         "figures": [figure for figure in pictures if figure is not leading],
-        "configurations": _configurations(comparison),
+        "configurations": configurations(comparison),
         **furniture(pictures),
     }
     return TEMPLATES.get_template("page.html.j2").render(context)
@@ -150,7 +150,7 @@ def _changes(changes: Mapping[str, Any]) -> str:
     return listing([f"{name} = {written(value)}" for name, value in changes.items()])
 
 
-def _configurations(comparison: Comparison) -> dict[str, str]:
+def configurations(comparison: Comparison) -> dict[str, str]:
     """Return the configuration of the first run of each variant, as YAML."""
     firsts = first_runs(comparison)
     return {name: yaml.safe_dump(run.config, sort_keys=False) for name, run in firsts.items()}

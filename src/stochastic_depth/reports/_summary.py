@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-from ..experiments import LEAST_SEEDS_FOR_P, Comparison, PairedDifference
+from ..experiments import Comparison, PairedDifference
 from ._recorded import EPOCH_SECONDS, LIVE_COST, LIVE_SHARE, TRAIN_ERROR_FINAL, TRAIN_ERROR_RUNNING
-from ._words import counted, listing, signed
+from ._words import estimate
 
-SIGNIFICANT = 0.05
 FASTER_THAN_POSSIBLE = 0.05  # how far below the live share the noise of a quiet machine reaches
-FEW = f"a p value is given from {LEAST_SEEDS_FOR_P} seeds on."
 
 
 @dataclass(frozen=True)
@@ -67,55 +65,26 @@ def _conclusion(comparison: Comparison, variant: str) -> Conclusion:
 
 
 def _headline(comparison: Comparison, variant: str, difference: PairedDifference) -> str:
-    seeds = counted(difference.n, "seed")
     baseline, measure = comparison.baseline, comparison.test_error
-    mean, digits = signed(difference.spread, measure.decimals), f".{measure.decimals}f"
-    if not is_clear(difference):
-        return (
-            f"No clear difference in {measure.quantity}: {variant} was lower in "
-            f"{difference.wins} of {seeds}, and {baseline} − {variant} = {mean} {measure.unit}."
-        )
+    found = f"{baseline} − {variant} = {estimate(difference, measure.unit, measure.decimals)}"
+    if not difference.is_clear:
+        return f"No clear difference in {measure.quantity}: {found}."
     lower = "lower" if difference.spread.mean > 0 else "higher"
-    gaps = difference.differences
-    return (
-        f"The {measure.quantity} of {variant} was {lower} than that of {baseline} in "
-        f"{max(difference.wins, difference.losses)} of {seeds}, by "
-        f"{abs(difference.spread.mean):{digits}} {measure.unit} on average "
-        f"(differences {min(gaps):+{digits}} to {max(gaps):+{digits}})."
-    )
-
-
-def is_clear(difference: PairedDifference) -> bool:
-    """Return whether one variant clearly wins: by p if n allows one, else in every seed.
-
-    Args:
-        difference: Of two variants.
-    """
-    wins, losses = difference.wins, difference.losses
-    if (wins > losses) != (difference.spread.mean > 0):
-        return False
-    if difference.p_wilcoxon is not None:
-        return difference.p_wilcoxon < SIGNIFICANT
-    return max(wins, losses) == difference.n > 1
+    return f"The {measure.quantity} of {variant} was {lower} than that of {baseline}: {found}."
 
 
 def _certainty(difference: PairedDifference, comparisons: int) -> str:
-    named = {"Wilcoxon": difference.p_wilcoxon, "t test": difference.p_t}
-    known = [f"{p:.2g} ({test})" for test, p in named.items() if p is not None]
-    if difference.p_wilcoxon is not None:
-        more = f", not corrected for {comparisons} comparisons" if comparisons > 1 else ""
-        return (
-            f"Paired over {difference.n} seeds, two-sided{more}: p = {listing(known)}. It holds "
-            "for other seeds, not for other data."
-        )
     if difference.n == 1:
-        return f"One seed cannot show how much of the difference is chance; {FEW}"
-    seeds = counted(difference.n, "seed")
-    if not is_clear(difference):
-        return f"The difference is within the spread of {seeds}; {FEW}"
+        return (
+            "One seed cannot show how much of the difference is chance; an interval is given from "
+            "two seeds on."
+        )
+    if difference.p is None:
+        return f"All {difference.n} differences are equal: how far others would lie is not known."
+    more = f", not corrected for {comparisons} comparisons" if comparisons > 1 else ""
     return (
-        f"{seeds.capitalize()} cannot prove a difference: if each seed were a coin toss, a result "
-        f"this one-sided would come up in {100 * difference.p_by_luck:.0f} % of cases; {FEW}"
+        f"Lower in {difference.wins} of {difference.n} seeds; p = {difference.p:.2g} (Student's t, "
+        f"paired by seed, two-sided{more}). It holds for other seeds, not for other data."
     )
 
 

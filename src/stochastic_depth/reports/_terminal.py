@@ -44,9 +44,6 @@ def rendered(table: Table) -> RichTable:
     return rendered
 
 
-P_VALUES = ("p_sign", "p_t", "p_wilcoxon")
-
-
 def print_sweep(sweep: Sweep, console: Console | None = None) -> None:
     """Print the tables of a sweep.
 
@@ -59,7 +56,11 @@ def print_sweep(sweep: Sweep, console: Console | None = None) -> None:
     contrasts = _contrasts(sweep)
     if contrasts.rows:
         console.print(contrasts)
-        console.print("p values are two-sided, paired by seed, and not corrected for their number.")
+        console.print(
+            "Intervals of 95 % and two-sided p by Student's t, paired by seed, not corrected for "
+            "their number.",
+            soft_wrap=True,
+        )
     for key, error in sweep.comparison.failures.items():
         console.print(Text(f"{key} failed: {error}", style="red"), soft_wrap=True)
 
@@ -76,14 +77,14 @@ def _cells(sweep: Sweep) -> RichTable:
 
 
 def _contrasts(sweep: Sweep) -> RichTable:
-    numbers = ["seeds", "difference", "p (sign)", "p (t)", "p (Wilcoxon)"]
+    numbers = ["difference", "95 % interval", "seeds", "p"]
     table = _new_table("Along each axis, in points", ["contrast", "at"], numbers)
     for row in sweep.contrasts().iter_rows(named=True):
         contrast = f"{row['axis']}: {row['baseline']} − {row['value']}"
-        p = ("" if row[key] is None else f"{row[key]:.2g}" for key in P_VALUES)
-        table.add_row(
-            contrast, row["at"], str(row["n"]), _spread(row["difference"], row["std"]), *p
-        )
+        interval = "" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}"
+        p = "" if row["p"] is None else f"{row['p']:.2g}"
+        mean = "" if row["difference"] is None else f"{row['difference']:+.2f}"
+        table.add_row(contrast, row["at"], mean, interval, str(row["n"]), p)
     return table
 
 

@@ -13,7 +13,7 @@ from ._recorded import (
     TRAIN_ERROR_RUNNING,
     Measure,
 )
-from ._words import NOTHING, signed, written
+from ._words import NOTHING, signed, span, written
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ def seeds_table(comparison: Comparison) -> Table:
     differences = [comparison.difference(variant, measure) for variant in others]
     spreads = [comparison.spread(variant, measure) for variant in comparison.variants]
     means = [
-        *(_spread(spread, measure.decimals) for spread in spreads),
+        *(spread_in_words(spread, measure.decimals) for spread in spreads),
         *(signed(d.spread, measure.decimals) if d else NOTHING for d in differences),
     ]
+    spans = [span(d, measure.decimals) if d else NOTHING for d in differences]
     wins = [f"{d.wins} of {d.n}" if d else NOTHING for d in differences]
     totals = [("mean ± std", *means)]
     if others:
+        totals.append(("95 % interval", *("",) * len(spreads), *spans))
         totals.append((f"seeds below {comparison.baseline}", *("",) * len(spreads), *wins))
     return Table(
         _capital(measure.title),
@@ -68,7 +70,11 @@ def measures_table(comparison: Comparison) -> Table:
     rows = [_measure_row(comparison, measure) for measure in measures]
     ratios = [comparison.ratio(variant, EPOCH_SECONDS) for variant in comparison.variants[1:]]
     rows.append(
-        (f"median epoch ÷ {comparison.baseline}", "1", *(_spread(ratio, 3) for ratio in ratios))
+        (
+            f"median epoch ÷ {comparison.baseline}",
+            "1",
+            *(spread_in_words(ratio, 3) for ratio in ratios),
+        )
     )
     rows.extend(_measure_row(comparison, measure) for measure in (LIVE_COST, LIVE_SHARE))
     return Table("Mean ± std over seeds", ("", *comparison.variants), tuple(rows))
@@ -135,10 +141,11 @@ def _run_row(comparison: Comparison, run: RunRecord) -> tuple[str, ...]:
 
 def _measure_row(comparison: Comparison, measure: Measure) -> tuple[str, ...]:
     spreads = [comparison.spread(variant, measure) for variant in comparison.variants]
-    return (measure.title, *(_spread(spread, measure.decimals) for spread in spreads))
+    return (measure.title, *(spread_in_words(spread, measure.decimals) for spread in spreads))
 
 
-def _spread(spread: Spread | None, decimals: int = 2) -> str:
+def spread_in_words(spread: Spread | None, decimals: int = 2) -> str:
+    """Return mean ± deviation, the mean alone of one run, or a dash."""
     if spread is None:
         return NOTHING
     mean = _number(spread.mean, decimals)

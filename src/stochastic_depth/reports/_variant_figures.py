@@ -8,9 +8,8 @@ import polars as pl
 from ..experiments import Comparison
 from ._figure import Figure
 from ._recorded import LIVE_SHARE
-from ._summary import is_clear
 from ._theme import colour, layered, only_shown
-from ._words import counted, listing, provenance, signed
+from ._words import NOTHING, counted, listing, provenance, signed, span
 
 FEWEST, MOST = 3, 24
 WRITTEN = 7  # variants; with more, the fields of the matrix are too small for text
@@ -95,8 +94,8 @@ def _pairs_figure(comparison: Comparison) -> Figure:
     caption = (
         "Error of the row minus that of the column, seed by seed, mean ± standard deviation in "
         f"{comparison.test_error.unit}. Blue: the row is lower; orange: higher. Strong colour: a "
-        "clear difference, by p below 0.05 (Wilcoxon, from 6 seeds on; not corrected for the "
-        f"number of pairs) or, with fewer seeds, by all of them. {provenance(comparison)}"
+        "clear difference, whose 95 % interval by Student's t leaves out 0 (not corrected for the "
+        f"number of pairs). {provenance(comparison)}"
     )
     found = f"Clear are {listing(words)}." if words else "None is clear."
     number = counted(len(comparison.variants), "variant")
@@ -187,8 +186,9 @@ def pairs_chart(comparison: Comparison, table: pl.DataFrame) -> alt.LayerChart:
             alt.Tooltip("variant:N"),
             alt.Tooltip("against:N"),
             alt.Tooltip("text:N", title=f"difference, {measure.unit}"),
+            alt.Tooltip("interval:N", title="95 % interval"),
             alt.Tooltip("seeds:N", title="lower in"),
-            alt.Tooltip("p:N", title="p (Wilcoxon)"),
+            alt.Tooltip("p:N", title="p (Student's t)"),
         ],
     )
     layers = [fields]
@@ -208,7 +208,8 @@ def pairwise(comparison: Comparison) -> pl.DataFrame:
             mean, text = found.spread.mean, signed(found.spread, measure.decimals)
             direction = "equal" if mean == 0 else "lower" if mean < 0 else "higher"
             seeds = f"{found.losses} of {found.n} seeds"
-            p = "from 6 seeds on" if found.p_wilcoxon is None else f"{found.p_wilcoxon:.2g}"
-            rows.append((variant, against, text, direction, is_clear(found), seeds, p))
-    schema = ["variant", "against", "text", "direction", "clear", "seeds", "p"]
+            interval = span(found, measure.decimals)
+            p = NOTHING if found.p is None else f"{found.p:.2g}"
+            rows.append((variant, against, text, direction, found.is_clear, seeds, interval, p))
+    schema = ["variant", "against", "text", "direction", "clear", "seeds", "interval", "p"]
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..experiments import Comparison, Spread
+from ..experiments import Comparison, PairedDifference, Spread
 
 NOTHING = "–"
 
@@ -31,6 +31,26 @@ def signed(spread: Spread, decimals: int = 2) -> str:
     """Return a mean difference with its sign, and its deviation where there are two or more."""
     mean = f"{spread.mean:+.{decimals}f}"
     return mean if spread.n == 1 else f"{mean} ± {spread.std:.{decimals}f}"
+
+
+def estimate(difference: PairedDifference, unit: str, decimals: int = 2) -> str:
+    """Return a mean difference with its unit, its interval and its number of seeds.
+
+    Example:
+        >>> estimate(PairedDifference((3.0, 3.5, 2.5)), "points")
+        '+3.00 points (95 % interval +1.76 to +4.24, 3 seeds)'
+    """
+    known = f"95 % interval {span(difference, decimals)}, " if difference.interval else ""
+    mean = f"{difference.spread.mean:+.{decimals}f} {unit}"
+    return f"{mean} ({known}{counted(difference.n, 'seed')})"
+
+
+def span(difference: PairedDifference, decimals: int = 2) -> str:
+    """Return the interval of a mean difference, or a dash where there is none."""
+    if difference.interval is None:
+        return NOTHING
+    low, high = difference.interval
+    return f"{low:+.{decimals}f} to {high:+.{decimals}f}"
 
 
 def provenance(comparison: Comparison) -> str:
