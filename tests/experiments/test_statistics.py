@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stochastic_depth._errors import InvalidArgument
-from stochastic_depth.experiments import PairedDifference, Spread, reach
+from stochastic_depth.experiments import PairedDifference, Spread, anytime_reach, reach
 
 # demo measurements of this project's design phase, ten fresh seeds: constant - stochastic
 MEASURED = (3.97, 5.67, 1.27, 3.50, 3.13, 3.03, 3.40, 3.63, 2.50, 2.27)
@@ -97,3 +97,35 @@ def test_one_draw_tells_nothing_and_a_known_number_has_no_error() -> None:
 def test_unequal_lists_are_refused(one: list[float], other: list[float]) -> None:
     with pytest.raises(InvalidArgument, match="baseline and variant must be equally many"):
         PairedDifference.between(one, other)
+
+
+def test_an_anytime_interval_ends_where_the_bayes_factor_passes_twenty() -> None:
+    for n in (5, 8, 20, 300):
+        t = anytime_reach(1.0, n)
+        # The density of t where the effect is N(0, 1) standard deviations, over that where it is 0.
+        wide = math.sqrt(1 + n)
+        factor = stats.t.pdf(t / wide, n - 1) / wide / stats.t.pdf(t, n - 1)
+        assert factor == pytest.approx(20)
+    assert anytime_reach(1.0, 4) == anytime_reach(1.0, math.inf) == math.inf
+    assert anytime_reach(0.0, 2) == 0.0
+
+
+def covered(reach_of: Any, trials: int, most: int) -> int:
+    """Count samples of a standard normal whose mean is within reach at every n up to `most`."""
+    draws = np.random.default_rng(3).standard_normal((trials, most))
+    n = np.arange(1, most + 1)
+    means = draws.cumsum(1) / n
+    squares = (draws**2).cumsum(1) - n * means**2
+    errors = np.sqrt(squares[:, 1:].clip(0) / n[:-1] / n[1:])
+    widths = np.array([reach_of(1.0, int(k)) for k in n[1:]])
+    return int((np.abs(means[:, 1:]) <= widths * errors).all(1).sum())
+
+
+def test_looking_after_every_seed_raises_no_more_false_alarms_than_stated() -> None:
+    # 10,000 samples looked at after each of 200 draws: at most 5 % may ever leave out their mean.
+    # By a binomial test at 1e-6 for the rate 0.05 no more than 604 do.
+    alarms = 10_000 - covered(anytime_reach, 10_000, 200)
+    assert alarms <= stats.binom.isf(1e-6, 10_000, 0.05)
+    assert alarms > 50  # it is not so wide that nothing could be decided
+    # The interval of one look, looked at as often, is wrong in every other sample or so.
+    assert 10_000 - covered(reach, 10_000, 200) > 3_000

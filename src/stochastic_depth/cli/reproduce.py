@@ -25,6 +25,8 @@ def reproduce(
     artefact: str | None = None,
     profile: Literal["smoke", "cpu", "paper"] = "cpu",
     out: Path | None = None,
+    until: Literal["measured", "decided"] = "measured",
+    hours: float = 1.0,
     seed: int = 0,
     data_dir: Path | None = None,
     runs: Path | None = None,
@@ -40,6 +42,9 @@ def reproduce(
         profile: smoke (seconds), cpu (minutes to an hour on two cores) or paper.
         out: directory for report.html, result.json, data.parquet and figure.html, .svg,
             .png; ARTEFACT under the working directory by default.
+        until: measured, with the seeds of the profile; or decided: one seed more at a time, until
+            every claim held or did not, or `hours` are over.
+        hours: after which --until decided begins no other seed.
         seed: all randomness is a function of it.
         data_dir: folder with the images, for artefacts that train on some; they are
             downloaded otherwise.
@@ -62,7 +67,11 @@ def reproduce(
         )
     directory = Path(artefact) if out is None else out
     context = papers.Context(seed, _tracker(console), runs or directory / "runs", data_dir)
-    result = papers.reproduce(papers.load(artefact), profile, context)
+    chosen = papers.load(artefact)
+    if until == "decided":
+        result = papers.decide(chosen, profile, context, hours=hours)
+    else:
+        result = papers.reproduce(chosen, profile, context)
     result.write(directory)
     write_json(result.record, json)
     _print_claims(console, result, directory)

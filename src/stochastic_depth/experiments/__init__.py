@@ -20,7 +20,7 @@ from ._jobs import Plan
 from ._rate import CANDIDATES, rate
 from ._rate_result import CONSTANT, VALIDATION_ERROR, Rate, Rung
 from ._run_diagnosis import RunDiagnosis, diagnose
-from ._statistics import SIGNIFICANT, PairedDifference, Spread, reach
+from ._statistics import SIGNIFICANT, PairedDifference, Spread, anytime_reach, reach
 from ._study import CONSTANT_AGAINST_STOCHASTIC, compare, parse_variant, sweep
 from ._sweep_tables import Sweep
 
@@ -50,6 +50,7 @@ __all__ = [
     "Spread",
     "Summary",
     "Sweep",
+    "anytime_reach",
     "compare",
     "diagnose",
     "differing_fields",

@@ -35,6 +35,42 @@ def reach(standard_error: float, n: float) -> float:
     return float(quantile) * standard_error
 
 
+def anytime_reach(standard_error: float, n: float) -> float:
+    """Return half the width of a 95 % interval that holds at all n at once, looked at after each.
+
+    The intervals mean +- h(n), n = 2, 3, ..., of one growing sample of normal draws all cover
+    their mean with probability 0.95 at least, so that one may stop at the first that decides.
+    With t = h / standard_error, r = 1 / (1 + n) and K = (r SIGNIFICANT^2)^(-1/n),
+
+        t^2 = (n - 1) (K - 1) / (1 - r K),    infinite where r K >= 1: below five draws
+
+    It is where Gonen's Bayes factor, for a difference of about one standard deviation, passes
+    1 / SIGNIFICANT. The factor is a martingale where there is none, and Ville's inequality
+    bounds the chance that it ever does. At 20 draws it is 1.6 times `reach`.
+
+    Args:
+        standard_error: of the mean, at least 0.
+        n: draws.
+
+    Example:
+        >>> round(anytime_reach(0.5, 20), 2), anytime_reach(0.5, 4)
+        (1.71, inf)
+
+    References:
+        Lai 1976, "On confidence sequences"; Wang & Ramdas 2025, "Anytime-valid t-tests and
+        confidence sequences for Gaussian means with unknown variance".
+    """
+    if standard_error == 0:
+        return 0.0
+    if not 1 < n < math.inf:
+        return math.inf
+    rest = 1 / (1 + n)
+    growth = (rest * SIGNIFICANT**2) ** (-1 / n)
+    if rest * growth >= 1:
+        return math.inf
+    return standard_error * math.sqrt((n - 1) * (growth - 1) / (1 - rest * growth))
+
+
 @dataclass(frozen=True)
 class Spread:
     """Mean and sample standard deviation of one measure over n runs.

@@ -21,6 +21,7 @@ from ._registry import load, titles
 
 if TYPE_CHECKING:
     from ._artefact import Artefact, Claim, Context, Measurement, Outcome, Profile, Verdict
+    from ._decide import decide
     from ._reproduce import Result, reproduce
 
 __all__ = [
@@ -34,13 +35,14 @@ __all__ = [
     # find and run
     "Result",
     "Verdict",
+    "decide",
     "load",
     "reproduce",
     "titles",
 ]
 
 # Imported when first used: to list titles need not wait for torch and the libraries of charts.
-_HOMES = {"_reproduce": ("Result", "reproduce")}
+_HOMES = {"_decide": ("decide",), "_reproduce": ("Result", "reproduce")}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,12 +12,15 @@ from numpy.typing import ArrayLike
 
 from .._checks import fail, interval, one_of
 from .._errors import InvalidArgument
-from ..experiments import reach
+from ..experiments import anytime_reach, reach
 from ..reports import Figure
 
 Relation = Literal["=", "<=", ">="]
 
 Verdict = Literal["held", "not held", "cannot tell", "not measured"]
+
+MOST_DRAWS = 10**6
+"""That are still told as what would decide a claim."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Measurement:
         """Half the width of the 95 % confidence interval, as of every comparison: `reach`."""
         return reach(self.standard_error, math.inf if self.n is None else self.n)
 
+    @property
+    def anytime_reach(self) -> float:
+        """Half the width of an interval that holds however often one looks: `anytime_reach`."""
+        return anytime_reach(self.standard_error, math.inf if self.n is None else self.n)
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -84,22 +92,43 @@ class Claim:
         one_of("relation", self.relation, get_args(Relation))
         interval("tolerance", self.tolerance, 0.0, math.inf)
 
-    def verdict(self, measurement: Measurement | None) -> Verdict:
+    def verdict(self, measurement: Measurement | None, *, anytime: bool = False) -> Verdict:
         """Compare the interval of what was measured with what agrees.
 
         The claim held if all values that the measurement leaves possible agree, it did
         not hold if none does, and otherwise this measurement cannot tell.
+
+        Args:
+            measurement: of it; None if there is none.
+            anytime: whether one looks again with more draws until it is decided; the interval is
+                then one that holds at all looks together.
         """
         if measurement is None:
             return "not measured"
-        reach = measurement.reach
+        reach = measurement.anytime_reach if anytime else measurement.reach
         if self._agrees(measurement.value - reach) and self._agrees(measurement.value + reach):
             return "held"
         return "cannot tell" if self._overlaps(measurement.value, reach) else "not held"
 
-    def record(self, measurement: Measurement | None) -> dict[str, Any]:
+    def needs(self, measurement: Measurement) -> int | None:
+        """Return about how many draws would decide the claim, were the mean and spread as here.
+
+        None where the mean is on the edge of what agrees, or nobody knows how it was drawn.
+        """
+        distance = min(abs(measurement.value - edge) for edge in self._region)
+        if not measurement.n or not distance:
+            return None
+        spread = measurement.standard_error * math.sqrt(measurement.n)
+        draws = measurement.n
+        while anytime_reach(spread / math.sqrt(draws), draws) > distance:
+            draws = math.ceil(1.02 * draws)
+            if draws > MOST_DRAWS:
+                return None
+        return draws
+
+    def record(self, measurement: Measurement | None, *, anytime: bool = False) -> dict[str, Any]:
         """Return the claim beside its measurement, as written to `result.json`."""
-        verdict = self.verdict(measurement)
+        verdict = self.verdict(measurement, anytime=anytime)
         return {
             "name": self.name,
             "relation": self.relation,
@@ -199,10 +228,12 @@ class Artefact:
         """Return the settings of a profile."""
         return self.profiles[one_of("profile", profile, tuple(self.profiles))]
 
-    def judged(self, outcome: Outcome, profile: Profile) -> list[dict[str, Any]]:
-        """Return every claim beside its measurement."""
+    def judged(
+        self, outcome: Outcome, profile: Profile, *, anytime: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return every claim beside its measurement; `anytime` as in `Claim.verdict`."""
         measured = outcome.measurements if profile in self.measured_at else {}
         strange = set(outcome.measurements) - {claim.name for claim in self.claims}
         if strange:
             raise InvalidArgument(f"{self.name} measured what it does not claim: {min(strange)!r}.")
-        return [claim.record(measured.get(claim.name)) for claim in self.claims]
+        return [c.record(measured.get(c.name), anytime=anytime) for c in self.claims]

@@ -88,16 +88,31 @@ def reproduce(
     settings = artefact.settings(profile)
     start = time.perf_counter()
     outcome = artefact.run(settings, context)
+    seconds = time.perf_counter() - start
+    return recorded(artefact, profile, context, settings, outcome, seconds)
+
+
+def recorded(
+    artefact: Artefact,
+    profile: Profile,
+    context: Context,
+    settings: Any,
+    outcome: Outcome,
+    seconds: float,
+    *,
+    anytime: bool = False,
+) -> Result:
+    """Return what was found with what is to be written about it."""
     record = {
         "artefact": artefact.name,
         "source": artefact.source,
         "profile": profile,
         "settings": asdict(settings),
         "seed": context.seed,
-        "seconds": round(time.perf_counter() - start, 3),
+        "seconds": round(seconds, 3),
         "hardware": hardware(),
         "versions": versions("numpy", "scipy"),
-        "claims": artefact.judged(outcome, profile),
+        "claims": artefact.judged(outcome, profile, anytime=anytime),
         "notes": list(outcome.notes),
     }
     return Result(outcome, record)
