@@ -1,4 +1,5 @@
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,13 @@ def test_help_names_every_verb(capsys):
 
 def test_version(capsys):
     assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("sdepth 0.")
+
+
+def test_the_package_runs_as_a_module(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stochastic_depth", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("stochastic_depth", run_name="__main__")
     assert capsys.readouterr().out.startswith("sdepth 0.")
 
 
