@@ -29,7 +29,7 @@ def rate(
     constant depth on seeds that had no part in the choice. The same command goes on where an
     earlier one was stopped.
 
-    Example: sdepth rate demo_cifar10 --data data/cifar10
+    Example: sdepth rate timm/resnet18 --data FOLDER
 
     Args:
         config: the recipe; --seed is the first seed.
