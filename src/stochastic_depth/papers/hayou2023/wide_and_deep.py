@@ -158,7 +158,7 @@ def _figure(data: pl.DataFrame, settings: Settings) -> Figure:
     base = alt.Chart(named).encode(
         x=alt.X("layer:Q", title="layer"),
         color=alt.Color("kind:N", scale=alt.Scale(domain=kinds), legend=key),
-        strokeDash=alt.StrokeDash("survival:N", title="p"),
+        strokeDash=alt.StrokeDash("survival:N", title="p", legend=alt.Legend(symbolType="stroke")),
     )
     y = alt.Y("limit:Q", title="correlation of two states", scale=alt.Scale(domain=[0, 1]))
     every = max(settings.depth // 10, 1)
