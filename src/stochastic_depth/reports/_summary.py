@@ -60,7 +60,7 @@ def _conclusion(comparison: Comparison, variant: str) -> Conclusion:
         certainty=_certainty(difference, len(comparison.variants) - 1),
         effect=_effect(comparison, variant),
         time=_time(comparison, variant),
-        clear=is_clear(difference),
+        clear=difference.is_clear,
     )
 
 
