@@ -61,7 +61,7 @@ PAPERS = {
 }
 
 VERDICTS = ("held", "not held", "cannot tell", "not measured")
-WORDS = ("held", "did not hold", "are undecided", "were not measured")
+WORDS = ("held", "did not hold", "undecided", "not measured")
 RANK = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
 COLOURS = [LIGHT[f"--series-{number}"] for number in (3, 2, 5, 0)]
 HOW_JUDGED = "± is one standard error. [How artefacts are run and claims judged](../reproduce.md)."
