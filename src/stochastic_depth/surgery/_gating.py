@@ -13,6 +13,7 @@ from .._checks import fail, finite, network
 from .._errors import Unsupported
 from .._typing import Gates
 from ..gates import Deterministic
+from ._frame import arguments_of
 from ._takeover import without_cache
 from .following import Anatomy, Block
 from .running import CONTROLLER, Controller, Options, Pass, install, uninstall
