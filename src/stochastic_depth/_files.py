@@ -51,8 +51,13 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def user_cache() -> Path:
-    """Return the folder under the user's cache for what can be made again; it may not exist."""
+def user_cache(instead: str | None = None) -> Path:
+    """Return the folder for what can be made again, the user's unless another is named.
+
+    It may not exist.
+    """
+    if instead:
+        return Path(instead).expanduser()
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(root).expanduser() / "stochastic_depth"
 

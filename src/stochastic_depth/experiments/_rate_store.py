@@ -3,20 +3,19 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from filelock import FileLock, Timeout
-
 from .._errors import DataError, RunDirectoryInUse, Unsupported
+from ..training._run_directory import locked
 from ._configurations import CIRCUMSTANCES, flatten
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
 NAME = "rate"
-LOCK = ".lock"
 
 
 class Store:
@@ -45,28 +44,22 @@ class Store:
                 "Install it with: pip install 'stochastic-depth[rate]'"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The system releases this lock with the process, however it ends.
-        self._lock = FileLock(path.with_name(LOCK), timeout=0)
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise RunDirectoryInUse(
-                f"{path.parent} is in use: another search is under way there. "
-                "Wait for it, or give another --out."
-            ) from error
-        try:
+        busy = (
+            f"{path.parent} is in use: another search is under way there. "
+            "Wait for it, or give another --out."
+        )
+        with ExitStack() as held:
+            held.enter_context(locked(path.parent, lambda: busy))
             self._study = _open(path)
             _require_same(self._study, asked, path)
             self._trials = _trials(self._study, candidates)
-        except BaseException:
-            self._lock.release()
-            raise
+            self._held = held.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._lock.release()
+        self._held.close()
 
     def report(self, step: int, errors: Mapping[str, float]) -> None:
         """Record the mean error of each candidate over `step` seeds.

@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from .._checks import fail, positive
-from ._artefact import Artefact, Context, Outcome, Profile
+from ._artefact import Artefact, Claim, Context, Outcome, Profile
 from ._reproduce import Result, recorded
 
 LEAST = 5
@@ -62,18 +62,16 @@ def decide(
     return recorded(artefact, profile, context, chosen, told, seconds, anytime=True)
 
 
-def _open(artefact: Artefact, outcome: Outcome) -> dict[str, int | None]:
-    """Return the claims that cannot be told, and about how many seeds each needs."""
+def _open(artefact: Artefact, outcome: Outcome) -> list[Claim]:
+    """Return the claims that cannot be told."""
     measured = outcome.measurements
-    return {
-        claim.name: claim.needs(measured[claim.name])
-        for claim in artefact.claims
-        if claim.verdict(measured.get(claim.name), anytime=True) == "cannot tell"
-    }
+    verdicts = ((c, c.verdict(measured.get(c.name), anytime=True)) for c in artefact.claims)
+    return [claim for claim, verdict in verdicts if verdict == "cannot tell"]
 
 
 def _remarks(artefact: Artefact, outcome: Outcome, number: int) -> tuple[str, ...]:
-    needed = _open(artefact, outcome)
+    left = _open(artefact, outcome)
+    needed = {claim.name: claim.needs(outcome.measurements[claim.name]) for claim in left}
     return (
         f"Judged after each of {number} seeds, by intervals that hold at all looks together.",
         *(

@@ -1,7 +1,7 @@
 """The directory of one run: one configuration, one process at a time."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,25 @@ from .._mappings import read_json, read_yaml
 from ._run_config import RunConfig
 
 LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Path, busy: Callable[[], str]) -> Iterator[None]:
+    """Hold a folder against other processes.
+
+    Raises:
+        RunDirectoryInUse: another process holds it; `busy` says what it does there.
+    """
+    # The system releases this lock with the process, however it ends.
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunDirectoryInUse(busy()) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class RunDirectory:
@@ -59,21 +78,13 @@ class RunDirectory:
         """
         self.holds(config)  # before anything is written
         self.path.mkdir(parents=True, exist_ok=True)
-        # The system releases this lock with the process, however it ends.
-        lock = FileLock(self.path / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise RunDirectoryInUse(self._busy()) from error
-        try:
+        with locked(self.path, self._busy):
             for path in leftovers(self.path):
                 path.unlink()
             if not self.holds(config):
                 text = yaml.safe_dump(config.to_mapping(), sort_keys=False)
                 write_text(self.path / "config.yaml", text)
             yield
-        finally:
-            lock.release()
 
     def read_run(self) -> dict[str, Any]:
         """Return what `run.json` says; nothing before there is one."""

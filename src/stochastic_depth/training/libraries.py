@@ -7,6 +7,9 @@ A recipe, and every verb that takes a model, writes them `LIBRARY/NAME`.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,92 +72,108 @@ def network(
     if library not in BUILDERS or not known_as:
         requirement = f"{', '.join(f'{library}/NAME' for library in BUILDERS)} or an import path"
         raise fail("model", requirement, repr(name), "Example: torchvision/resnet50.")
-    build = BUILDERS[library]
-    return build(known_as, num_classes, in_channels, image_size, weights, dict(options or {}))
+    asked = _Asked(known_as, num_classes, in_channels, image_size, weights, dict(options or {}))
+    return BUILDERS[library](asked)
 
 
-def _timm(
-    known_as: str,
-    num_classes: int,
-    in_channels: int,
-    image_size: int | None,
-    weights: str | None,
-    options: dict[str, Any],
-) -> nn.Module:
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of a library, as `network` takes it."""
+
+    name: str
+    num_classes: int
+    in_channels: int
+    image_size: int | None
+    weights: str | None
+    options: Mapping[str, Any]
+
+    def sized(self, argument: str, fixed: bool) -> dict[str, int]:
+        """Return the size of the images as an argument, of a network that is made for one."""
+        return {argument: self.image_size} if fixed and self.image_size is not None else {}
+
+
+def _timm(asked: _Asked) -> nn.Module:
     import timm
 
-    _require_listed("timm", known_as.partition(".")[0], timm.list_models())
-    fixed = getattr(timm.get_pretrained_cfg(known_as), "fixed_input_size", False)
-    sizes = {"img_size": image_size} if fixed and image_size is not None else {}
-    arguments = {"num_classes": num_classes, "in_chans": in_channels, **sizes, **options}
-    if weights is None or Path(weights).expanduser().exists():
-        model = _built(timm.create_model, known_as, arguments)
-        return model if weights is None else _with_weights(model, weights, num_classes)
-    tagged = f"{known_as.partition('.')[0]}.{weights}"
-    tags = timm.list_pretrained(f"{known_as.partition('.')[0]}.*")
-    if tagged not in tags:
+    plain, weights = asked.name.partition(".")[0], asked.weights
+    _require_listed("timm", plain, timm.list_models())
+    fixed = getattr(timm.get_pretrained_cfg(asked.name), "fixed_input_size", False)
+    arguments = {
+        "num_classes": asked.num_classes, "in_chans": asked.in_channels,
+        **asked.sized("img_size", fixed), **asked.options,
+    }  # fmt: skip
+    if weights is None:
+        return _built(timm.create_model, asked.name, arguments)
+    if Path(weights).expanduser().exists():
+        model = _built(timm.create_model, asked.name, arguments)
+        return fitted(model, read_weights(weights), asked.num_classes, weights)
+    tags = timm.list_pretrained(f"{plain}.*")
+    if f"{plain}.{weights}" not in tags:
         listed = ", ".join(tag.partition(".")[2] for tag in tags) or "no tag"
         raise fail("weights", f"the path of a state dict, or {listed}", repr(weights))
-    return _downloaded(tagged, lambda: timm.create_model(tagged, pretrained=True, **arguments))
+    tagged = f"{plain}.{weights}"
+    load = partial(timm.create_model, tagged, pretrained=True, **arguments)
+    return _loaded(f"{tagged} cannot be downloaded", load)
 
 
-def _torchvision(
-    known_as: str,
-    num_classes: int,
-    in_channels: int,
-    image_size: int | None,
-    weights: str | None,
-    options: dict[str, Any],
-) -> nn.Module:
+def _torchvision(asked: _Asked) -> nn.Module:
     from torchvision import models
 
-    _require_listed("torchvision", known_as, models.list_models())
-    if in_channels != COLOURS:
-        requirement = f"one of timm for images of {in_channels} channel(s)"
-        raise fail("model", requirement, repr(f"torchvision/{known_as}"))
-    fixed = known_as.startswith("vit_") and image_size is not None
-    arguments = {"num_classes": num_classes, **({"image_size": image_size} if fixed else {})}
-    model = _built(models.get_model, known_as, {"weights": None, **arguments, **options})
-    if weights is None or Path(weights).expanduser().exists():
-        return model if weights is None else _with_weights(model, weights, num_classes)
-    names = models.get_model_weights(known_as).__members__
+    _require_listed("torchvision", asked.name, models.list_models())
+    if asked.in_channels != COLOURS:
+        requirement = f"one of timm for images of {asked.in_channels} channel(s)"
+        raise fail("model", requirement, repr(f"torchvision/{asked.name}"))
+    size = asked.sized("image_size", asked.name.startswith("vit_"))
+    arguments = {"weights": None, "num_classes": asked.num_classes, **size, **asked.options}
+    model = _built(models.get_model, asked.name, arguments)
+    if asked.weights is None:
+        return model
+    state = torchvision_weights(models.get_model_weights(asked.name), asked.weights)
+    return fitted(model, state, asked.num_classes, asked.weights)
+
+
+def torchvision_weights(kind: type[Enum], weights: str) -> Mapping[str, Tensor]:
+    """Return the state dict at a path, or the one that torchvision downloads under a name.
+
+    Raises:
+        InvalidArgument: there is neither such a file nor such a name.
+        DataError: weights that cannot be read or downloaded.
+    """
+    if Path(weights).expanduser().exists():
+        return read_weights(weights)
+    names = kind.__members__
     if weights not in names:
         requirement = f"the path of a state dict, or {', '.join(names) or 'no name'}"
         raise fail("weights", requirement, repr(weights), nearest(weights, names))
-    state = _downloaded(weights, lambda: names[weights].get_state_dict(progress=False))
-    return fitted(model, state, num_classes, weights)
+    named: Any = names[weights]
+    load = partial(named.get_state_dict, progress=False, check_hash=True)
+    return _loaded(f"{weights} cannot be downloaded", load)
 
 
-def _transformers(
-    known_as: str,
-    num_classes: int,
-    in_channels: int,
-    image_size: int | None,
-    weights: str | None,
-    options: dict[str, Any],
-) -> nn.Module:
+def _transformers(asked: _Asked) -> nn.Module:
     from .language_models import transformers_or_refuse
 
     transformers = transformers_or_refuse("a network of transformers")
     families = transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
-    _require_listed("transformers", known_as, list(families))
-    kind, head = transformers.AutoModelForImageClassification, {"num_labels": num_classes}
-    if weights is not None:
+    _require_listed("transformers", asked.name, list(families))
+    kind, head = transformers.AutoModelForImageClassification, {"num_labels": asked.num_classes}
+    if (weights := asked.weights) is not None:
         path = Path(weights).expanduser()
         place = str(path) if path.exists() else weights
-        load = lambda: kind.from_pretrained(place, ignore_mismatched_sizes=True, **head, **options)  # noqa: E731
-        return ImageClassifier(_downloaded(weights, load))
-    default = transformers.AutoConfig.for_model(known_as)
-    given = {"num_channels": in_channels, "image_size": image_size}
-    sizes = {field: n for field, n in given.items() if n is not None and hasattr(default, field)}
-    arguments = {**head, **sizes, **options}
+        given = {"ignore_mismatched_sizes": True, **head, **asked.options}
+        load = partial(kind.from_pretrained, place, **given)
+        return ImageClassifier(_loaded(f"{weights} cannot be read or downloaded", load))
+    default = transformers.AutoConfig.for_model(asked.name)
+    channels = {"num_channels": asked.in_channels}
+    given = channels | asked.sized("image_size", fixed=True)
+    sizes = {field: n for field, n in given.items() if hasattr(default, field)}
     make = lambda family, **own: kind.from_config(  # noqa: E731
         transformers.AutoConfig.for_model(family, **own)
     )
-    return ImageClassifier(_built(make, known_as, arguments))
+    return ImageClassifier(_built(make, asked.name, {**head, **sizes, **asked.options}))
 
 
-BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
+BUILDERS: Mapping[str, Callable[[_Asked], nn.Module]] = {
     "torchvision": _torchvision,
     "timm": _timm,
     "transformers": _transformers,
@@ -195,18 +214,12 @@ def _built(build: Callable[..., nn.Module], name: str, arguments: dict[str, Any]
         raise fail(f"model {name}", "given arguments it accepts", arguments, reason) from error
 
 
-def _downloaded(name: str, load: Callable[[], Any]) -> Any:
+def _loaded(trouble: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
     except Exception as error:  # of the file, the network, the hub or the weights
         reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise DataError(
-            f"{name} cannot be read or downloaded ({reason}). Pass a path instead."
-        ) from error
-
-
-def _with_weights(model: nn.Module, weights: str, num_classes: int) -> nn.Module:
-    return fitted(model, read_weights(weights), num_classes, weights)
+        raise DataError(f"{trouble} ({reason}). Pass a path instead.") from error
 
 
 def read_weights(weights: str) -> Mapping[str, Tensor]:

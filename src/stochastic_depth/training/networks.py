@@ -5,10 +5,7 @@ backbone = networks.Pyramid(model)              # feature maps at strides 8, 16 
 sd.apply(backbone, sd.schedules.linear(0.8, rule="linspace"))
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,9 +15,8 @@ from torchvision.models import resnet50 as torchvision_resnet50
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from .._checks import fail, interval, nearest
-from .._errors import DataError
-from .libraries import fitted, read_weights
+from .._checks import interval
+from .libraries import fitted, torchvision_weights
 
 
 def resnet50(
@@ -71,7 +67,7 @@ def resnet50(
     if in_channels != model.conv1.in_channels:
         model.conv1 = _first_convolution(model.conv1, in_channels)
     if weights is not None:
-        fitted(model, _read(weights), num_classes, weights)
+        fitted(model, torchvision_weights(ResNet50_Weights, weights), num_classes, weights)
     if dropout:
         add_dropout(model, dropout)
     return model
@@ -84,21 +80,6 @@ def _first_convolution(like: nn.Conv2d, in_channels: int) -> nn.Conv2d:
     # As torchvision initializes all its convolutions.
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv
-
-
-def _read(weights: str) -> Mapping[str, Tensor]:
-    if Path(weights).expanduser().is_file():
-        return read_weights(weights)
-    names = list(ResNet50_Weights.__members__)
-    if weights not in names:
-        requirement = f"the path of a state dict or one of {', '.join(names)}"
-        raise fail("weights", requirement, repr(weights), nearest(weights, names))
-    try:
-        return ResNet50_Weights[weights].get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise DataError(
-            f"{weights} cannot be downloaded ({error}). Pass the path of a state dict instead."
-        ) from error
 
 
 class DropoutConv2d(nn.Conv2d):

@@ -1,6 +1,7 @@
 """What is done to training images, by draws of the generator of their batch alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from typing import TypeAlias
@@ -100,19 +101,33 @@ class Transforms:
             InvalidArgument: a transform changes the shape of the images.
         """
         seed = int(torch.randint(2**62, (), generator=generator))
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            images = [self._one(image) for image in x]
-        return torch.stack(images)
+        with seeded(seed):
+            return torch.stack([transformed(self.transforms, image) for image in x])
 
-    def _one(self, image: Tensor) -> Tensor:
-        for transform in self.transforms:
-            before = image.shape
-            image = transform(image)
-            if image.shape != before:
-                requirement = f"a transform that keeps the shape {tuple(before)} of an image"
-                raise fail("data.transforms", requirement, f"{transform}: {tuple(image.shape)}")
-        return image
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let the global generator on the CPU give the numbers of a seed, and put it back after."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def transformed(
+    transforms: Iterable[Callable[[Tensor], Tensor]], image: Float[Tensor, "C H W"]
+) -> Float[Tensor, "C H W"]:
+    """Return an image after one transform and the next.
+
+    Raises:
+        InvalidArgument: a transform changes the shape of the image.
+    """
+    for transform in transforms:
+        before = image.shape
+        image = transform(image)
+        if image.shape != before:
+            requirement = f"a transform that keeps the shape {tuple(before)} of an image"
+            raise fail("data.transforms", requirement, f"{transform}: {tuple(image.shape)}")
+    return image
 
 
 def augmentation_of(config: DataConfig) -> Augmentation | None:

@@ -44,7 +44,7 @@ def decoded(
     if not records.files:
         array = _fill(records, image_size, path=None)
     else:
-        folder = Path(cache_dir).expanduser() if cache_dir else user_cache()
+        folder = user_cache(cache_dir)
         path = folder / f"{_fingerprint(records, image_size)}.npy"
         try:
             if not path.exists():

@@ -1,6 +1,7 @@
 """Which images are held out of training: a number of them, a share of every class, or Huang's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from jaxtyping import Int
@@ -73,11 +74,17 @@ def draw_share(
         (36, [True, True, True, False])
     """
     order = torch.randperm(len(labels), generator=Generator().manual_seed(seed))
+    marked = _marked(labels, order, lambda label, size: min(round(share * size), size - 1))
+    return order[~marked[order]], marked.nonzero().flatten()
+
+
+def _marked(labels: Tensor, order: Tensor, number: Callable[[int, int], int]) -> Tensor:
+    """Mark of each class as many images as `number(class, size)` says, the first in an order."""
     marked = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
         own = order[labels[order] == label]
-        marked[own[: min(round(share * len(own)), len(own) - 1)]] = True
-    return order[~marked[order]], marked.nonzero().flatten()
+        marked[own[: number(int(label), len(own))]] = True
+    return marked
 
 
 HELD_OUT = {"train": 400, "extra": 200}  # images per class of each training part
@@ -119,7 +126,8 @@ def hold_out_svhn(splits: Mapping[str, ImageSet], seed: int) -> dict[str, ImageS
     kept, held_out = [], []
     for name, per_class in HELD_OUT.items():
         part = _part(splits, name)
-        marked = _of_each_class(part.labels, per_class, generator)
+        order = torch.randperm(len(part), generator=generator)
+        marked = _marked(part.labels, order, partial(_of_class, per_class))
         held_out.append(part.subset(marked.nonzero().flatten()))
         kept.append(part.subset((~marked).nonzero().flatten()))
     return {"train": _join(kept), "validation": _join(held_out), "test": splits["test"]}
@@ -131,19 +139,13 @@ def _part(splits: Mapping[str, ImageSet], name: str) -> ImageSet:
     return splits[name]
 
 
-def _of_each_class(labels: Tensor, number: int, generator: Generator) -> Tensor:
-    """Mark `number` random images of each class: a boolean vector (N,)."""
-    order = torch.randperm(len(labels), generator=generator)
-    marked = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        own = order[labels[order] == label]
-        if len(own) <= number:
-            raise DataError(
-                f"SVHN must have more than {number} images of class {int(label)} in each "
-                f"training part; got {len(own)}. Pass data.validation."
-            )
-        marked[own[:number]] = True
-    return marked
+def _of_class(number: int, label: int, size: int) -> int:
+    if size <= number:
+        raise DataError(
+            f"SVHN must have more than {number} images of class {label} in each training part; "
+            f"got {size}. Pass data.validation."
+        )
+    return number
 
 
 def _join(parts: list[ImageSet]) -> ImageSet:

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from PIL import Image
-from torch import Generator
+from torch import Generator, Tensor
 
 from ..._checks import fail
 from ..._errors import DataError
@@ -16,9 +15,9 @@ from ._augment import augmentation_of
 from ._data_config import DataConfig
 from ._decode import decoded
 from ._hold_out import draw_share, drawn, hold_out, hold_out_svhn, join_svhn
-from ._image_set import ImageSet, Normalization, fit_normalization
+from ._image_set import ImageSet, fit_normalization
 from ._load_text import load_text
-from ._photographs import Photographs
+from ._photographs import MEASURED, Photographs
 from ._records import Records, Source
 from ._sources import read
 from ._splits import Examples, Splits
@@ -27,7 +26,6 @@ from ._views import centre_view, checked, mixing_of, training_view
 
 MEMORY = 4 * 2**30  # bytes of pixels that are held in memory unless asked otherwise
 TENTH = 0.1  # of every class is the test, where the data have no other
-MEASURED = 512  # photographs whose statistics stand for those of all
 
 Images = TypeVar("Images", ImageSet, Photographs)
 
@@ -105,7 +103,7 @@ def _load_from_disk(config: DataConfig, source: Source) -> Splits:
     skipped: dict[str, None] = {}
     sets = {split: _photographs(part, config, skipped) for split, part in source.splits.items()}
     parts, notes = _divide(sets, config)
-    normalization = _measured(parts[0], config)
+    normalization = parts[0].measured(_spread(len(parts[0])), config.normalization)
     training = checked(training_view(config, normalization))
     own = [replace(part, normalization=normalization, training=training) for part in parts]
     note = f"read from the disk in every epoch, by {own[0].processes or 'no'} worker processes"
@@ -130,10 +128,9 @@ def _splits(
 def _photographs(records: Records, config: DataConfig, skipped: dict[str, None]) -> Photographs:
     if records.pictures is None:
         raise fail("data.loading", "memory for images that come in no files", config.loading)
-    cache = Path(config.cache_dir).expanduser() if config.cache_dir else user_cache()
     centre = centre_view(config)
     return Photographs(
-        records.pictures(cache),
+        records.pictures(user_cache(config.cache_dir)),
         torch.arange(len(records)),
         records.labels,
         centre,
@@ -144,14 +141,9 @@ def _photographs(records: Records, config: DataConfig, skipped: dict[str, None])
     )
 
 
-def _measured(train: Photographs, config: DataConfig) -> Normalization:
-    """Return the normalization, measured on photographs at equal distances."""
-    if config.normalization in ("none", "imagenet"):
-        return fit_normalization(torch.zeros(1, 3, 1, 1), config.normalization)
-    rows = torch.linspace(0, len(train) - 1, min(MEASURED, len(train)), dtype=torch.float64).long()
-    # A plain normalization only divides by 255.
-    seen = torch.cat([x for x, _ in train.batches(rows.split(32), None)])
-    return fit_normalization(seen * 255, config.normalization)
+def _spread(size: int) -> Tensor:
+    """Return rows at equal distances, to be measured in place of all."""
+    return torch.linspace(0, size - 1, min(MEASURED, size), dtype=torch.float64).long()
 
 
 def written(number: int) -> str:

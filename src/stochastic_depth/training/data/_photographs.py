@@ -19,12 +19,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..._errors import DataError
+from ._augment import seeded
 from ._data_config import Corrupt
-from ._image_set import Normalization
+from ._image_set import Normalization, NormalizationKind, fit_normalization
 from ._records import Pictures
-from ._views import View, seed_of, seeded
+from ._views import View, seed_of
 
 MOST_WORKERS = 8  # unless asked for: more were never seen to feed a GPU faster
+MEASURED = 512  # images whose statistics stand for those of all
 AHEAD = 2  # batches that a worker prepares before they are asked for
 log = logging.getLogger(__name__)
 
@@ -178,6 +180,17 @@ class Photographs:
                 self.skipped[trouble] = None
         if not left:
             raise DataError(f"A batch must have an image that can be read; {wrong[0]}")
+
+    def measured(self, rows: Int[Tensor, " n"], kind: NormalizationKind) -> Normalization:
+        """Return the normalization of a kind, fitted to the centres of `rows`.
+
+        Nothing is read for a kind that measures nothing. Until it is fitted, the set's own only
+        divides by 255.
+        """
+        if kind in ("none", "imagenet"):
+            return fit_normalization(torch.zeros(1, 3, 1, 1), kind)
+        seen = torch.cat([x for x, _ in self.batches(rows.split(32), None)])
+        return fit_normalization(seen * 255, kind)
 
     @property
     def processes(self) -> int:

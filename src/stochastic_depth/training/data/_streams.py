@@ -19,8 +19,7 @@ from torch import Tensor
 from ..._checks import fail
 from ..._errors import DataError
 from ._data_config import DataConfig
-from ._image_set import fit_normalization
-from ._photographs import Photographs, Share
+from ._photographs import MEASURED, Photographs, Share
 from ._pictures import IMAGE_SUFFIXES, cell_image
 from ._records import SPLIT_WORDS, Source
 from ._sources import read
@@ -29,7 +28,6 @@ from ._tabular import IMAGE_COLUMNS, LABEL_COLUMNS, hub_place, opened, require_c
 from ._views import centre_view, checked, mixing_of, seed_of, training_view
 
 SHUFFLED = 1000  # encoded images among which the next one is drawn
-MEASURED = 512  # images whose statistics stand for those of all
 IMAGES = (*IMAGE_COLUMNS, *(suffix[1:] for suffix in IMAGE_SUFFIXES))
 LABELS = (*LABEL_COLUMNS, "cls")
 BUILDERS = {".parquet": "parquet", ".tar": "webdataset"}
@@ -231,7 +229,8 @@ def _splits(
         for split, (shards, number) in parts.items()
     }
     train = sets["train"]
-    normalization = fit_normalization(_sample(train, config), config.normalization)
+    rows = torch.arange(min(MEASURED, len(train)))
+    normalization = train.measured(rows, config.normalization)
     training = checked(training_view(config, normalization))
     own = {
         split: replace(part, normalization=normalization, training=training)
@@ -271,11 +270,3 @@ def _photo_stream(
         shards=shards,
         num_classes=num_classes,
     )
-
-
-def _sample(train: PhotoStream, config: DataConfig) -> Tensor:
-    """Return pixels of the first images, where their statistics are asked for."""
-    if config.normalization in ("none", "imagenet"):
-        return torch.zeros(1, 3, 1, 1)
-    rows = torch.arange(min(MEASURED, len(train)))
-    return torch.cat([x for x, _ in train.batches(rows.split(32), None)]) * 255

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Generator, Tensor
 
 from ..._checks import fail
 from .._component import Component
+from ._augment import seeded, transformed
 from ._data_config import DataConfig
 from ._image_set import Normalization
 
@@ -51,13 +51,7 @@ class View:
     def _transformed(self, pixels: Tensor) -> Tensor:
         x = pixels.permute(2, 0, 1)[None]
         x = x / 255 if self.normalization is None else self.normalization(x)
-        seen = x[0]
-        for transform in self.transforms:
-            seen = transform(seen)
-            if seen.shape != x.shape[1:]:
-                requirement = f"a transform that keeps the shape {tuple(x.shape[1:])} of an image"
-                raise fail("data.transforms", requirement, f"{transform}: {tuple(seen.shape)}")
-        return seen.permute(1, 2, 0)
+        return transformed(self.transforms, x[0]).permute(1, 2, 0)
 
 
 def _pixels(image: Image.Image) -> Tensor:
@@ -137,20 +131,6 @@ def mixing_of(config: DataConfig, num_classes: int) -> Mixing | None:
     """Return what mixes the batches of a configuration, if anything does."""
     parts = [Component(**each) for each in config.mixing]
     return Mixing([part.build(num_classes=num_classes) for part in parts]) if parts else None
-
-
-class seeded(AbstractContextManager[None]):  # noqa: N801  # read as a verb
-    """Let the global generator on the CPU give the numbers of a seed, and put it back after."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.before = torch.get_rng_state()
-        torch.default_generator.manual_seed(self.seed)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_rng_state(self.before)
 
 
 def seed_of(*key: object) -> int:
