@@ -25,6 +25,8 @@ def test_version(capsys):
 
 def test_the_package_runs_as_a_module(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["stochastic_depth", "--version"])
+    # Collecting doctests may have imported it, under its own name.
+    monkeypatch.delitem(sys.modules, "stochastic_depth.__main__", raising=False)
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("stochastic_depth", run_name="__main__")
     assert capsys.readouterr().out.startswith("sdepth 0.")

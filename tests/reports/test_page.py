@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from stochastic_depth.experiments import Comparison, Plan
 from stochastic_depth.reports import Figure, figures, page, write_page
@@ -92,6 +94,11 @@ def test_figures_of_the_page_are_those_of_the_records(runs: Comparison, elements
         assert all(f"{error:.2f}" in elements.text for error in errors)
     gaps = by_variant["constant"] - by_variant["stochastic"]
     assert f"+{gaps.mean():.2f} ± {gaps.std(ddof=1):.2f}" in elements.text
+    half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps))
+    interval = f"{gaps.mean() - half:+.2f} to {gaps.mean() + half:+.2f}"
+    assert (
+        f"{gaps.mean():+.2f} points (95 % interval {interval}, {len(gaps)} seeds)" in elements.text
+    )
     for name in ("seconds", "train_error_running", "train_error_final", "live_share"):
         values = [getattr(run.summary, name) for run in runs.finished("stochastic").values()]
         decimals = {"seconds": 1, "live_share": 3}.get(name, 2)

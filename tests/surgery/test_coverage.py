@@ -81,7 +81,7 @@ def test_skipping_computes_what_its_masks_compute(name):
     with torch.no_grad():
         ours(x)  # in evaluation mode some keep what they computed
     theirs = copy.deepcopy(ours)
-    handle = sd.apply(ours, transitions="drop", example=x, scale="branch")
+    handle = sd.apply(ours, per="batch", transitions="drop", example=x, scale="branch")
     assert all(block.droppable for block in handle.blocks)
     assert min(handle.survival) < 1
     # EdgeNeXt masks twice with one module, within a branch and the branch itself.
@@ -114,7 +114,7 @@ def test_a_path_that_depends_on_the_image_is_followed_for_each(size):
 
 def test_attention_does_not_run_for_the_size_that_it_returns_unless_it_changes_it():
     model, x = randomised(mvitv2()), images()[..., :32, :32]
-    handle = sd.apply(model, transitions="drop", example=x, scale="branch")
+    handle = sd.apply(model, per="batch", transitions="drop", example=x, scale="branch")
     called = []
     for path, module in model.named_modules():
         if path.endswith(".attn"):
@@ -134,7 +134,7 @@ def test_two_streams_have_gates_per_batch_only():
         sd.Unsupported, match="its samples are not the first dim.*it has 4 rows for ea"
     ):
         sd.apply(model, example=x, per="sample")
-    assert sd.apply(model, example=x).blocks
+    assert sd.apply(model, per="batch", example=x).blocks
 
 
 def bert() -> nn.Module:

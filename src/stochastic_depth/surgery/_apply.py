@@ -114,11 +114,12 @@ def apply(
     References:
         Huang et al. 2016, section 3.
     """
-    by_sample = survival is None and budget is None and per is None and masks_samples(model)
+    silent = survival is None and budget is None and per is None
     per = "batch" if per is None else per
     options = Options(per, execution, dropped_grads, ranks, scale, multiple)
     one_of("rescale", rescale, get_args(Rescale))
     require_plain(network("model", model))
+    by_sample = silent and masks_samples(model)
     refuse_wrapped(model)
     given = None if seed is None else seed_or_step("seed", seed)
     anatomy = Anatomy.of(

@@ -1,7 +1,6 @@
 """One run, from its configuration to its record."""
 
 import logging
-import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -99,7 +98,7 @@ def _run(
         (run.checkpoints / LAST).unlink(missing_ok=True)
     write(begun)
     for note in prepared.splits.notes if progress else ():
-        print(f"{prepared.config.data.name}: {note}", file=sys.stderr)
+        print(f"{prepared.config.data.name}: {note}")
     if prepared.splits.tokenizer is not None and Place.here().writes:
         write_text(run.path / "tokenizer.json", prepared.splits.tokenizer)
     with Ending() as ending:
