@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -68,10 +68,8 @@ def _read_local(folder: Path) -> Source:
 
 def _needed(source: Source, config: DataConfig) -> tuple[dict[str, Records], tuple[str, ...]]:
     """Return the splits that are needed, the held-out one as test where there is one only."""
-    splits, notes = dict(source.splits), []
-    if "test" not in splits and "validation" in splits:
-        splits["test"] = splits.pop("validation")
-        notes.append("the split validation is the test: the data have no split test")
+    splits = dict(source.splits)
+    notes = let_validation_test(splits)
     for split in ("train", *(name for name in ("test",) if name in splits)):
         if not len(splits.get(split, ())):
             found = ", ".join(source.splits)
@@ -80,7 +78,15 @@ def _needed(source: Source, config: DataConfig) -> tuple[dict[str, Records], tup
         splits.pop("validation", None)
     if config.name != "svhn":
         splits.pop("extra", None)
-    return splits, tuple(notes)
+    return splits, notes
+
+
+def let_validation_test(splits: dict[str, Any]) -> tuple[str, ...]:
+    """Make the validation split the test where there is no other; return what to say of it."""
+    if "test" in splits or "validation" not in splits:
+        return ()
+    splits["test"] = splits.pop("validation")
+    return ("the split validation is the test: the data have no split test",)
 
 
 def _class_names(source: Source, splits: Mapping[str, Records]) -> tuple[str, ...]:

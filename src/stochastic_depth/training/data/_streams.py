@@ -22,7 +22,7 @@ from ._data_config import DataConfig
 from ._photographs import MEASURED, Photographs, Share
 from ._pictures import IMAGE_SUFFIXES, cell_image
 from ._records import SPLIT_WORDS, Source
-from ._sources import read
+from ._sources import let_validation_test, read
 from ._splits import Splits
 from ._tabular import IMAGE_COLUMNS, LABEL_COLUMNS, hub_place, opened, require_column
 from ._views import centre_view, checked, mixing_of, seed_of, training_view
@@ -167,9 +167,7 @@ def load_streams(config: DataConfig) -> Splits:
         InvalidArgument: images to be held out of a stream, which is not read in any order.
     """
     parts, names, notes = _on_the_hub(config) if config.folder is None else _in_files(config)
-    if "test" not in parts and "validation" in parts:
-        parts["test"] = parts.pop("validation")
-        notes = (*notes, "the split validation is the test: the data have no split test")
+    notes += let_validation_test(parts)
     for split in ("train", "test"):
         if split not in parts:
             raise DataError(f"{config.name} must have a split {split} to be read as a stream.")
