@@ -80,7 +80,10 @@ def test_auto_says_why_and_linear_why_not(capsys):
             "got 'torchvision/resnet5'. Did you mean 'resnet50'?",
         ),
         (["timm/vit_tinny_patch16_224", "--last=0.8"], "Did you mean 'vit_tiny_patch16_224'?"),
-        (["resnet50", "--last=0.8"], "model must be torchvision/NAME, timm/NAME or an import path"),
+        (
+            ["resnet50", "--last=0.8"],
+            "model must be torchvision/NAME, timm/NAME, transformers/NAME or an import path",
+        ),
         (["stochastic_depth.models.CifarNet", "--last=1"], "Did you mean 'CifarResNet'?"),
         ([*OWN[:1], "--last=0.8"], "must be called with arguments it accepts; got {}. missing"),
         ([*OWN, "--last=1.8"], "last must be in [0, 1]; got 1.8. Survival is P(block runs)"),
