@@ -177,5 +177,5 @@ def test_a_block_called_by_itself_has_the_gates_of_its_model():
 def test_one_graph_for_good_and_all_is_refused_at_the_draw():
     model, _, x = twins(chain)
     run = torch.compile(model, backend="eager", fullgraph=True)
-    with pytest.raises(torch._dynamo.exc.Unsupported, match="gates of a step are drawn outside"):
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="gates are drawn outside of graphs"):
         run(x)

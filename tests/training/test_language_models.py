@@ -162,7 +162,7 @@ def test_bf16_accumulation_and_a_page_of_two_variants(config, tmp_path):
     assert "test loss at best validation" in html
     assert "96 training and 8 test sequences" in html
     assert "test images" not in html
-    assert "No clear difference in test loss: random was" in html
+    assert "No clear difference in test loss: constant − random = " in html
     assert "points" not in html.partition("No clear")[2].partition("<")[0]
 
 
