@@ -179,3 +179,30 @@ def test_one_graph_for_good_and_all_is_refused_at_the_draw():
     run = torch.compile(model, backend="eager", fullgraph=True)
     with pytest.raises(torch._dynamo.exc.Unsupported, match="gates are drawn outside of graphs"):
         run(x)
+
+
+def without_conditionals(module, inputs):
+    if any(node.target is torch.ops.higher_order.cond for node in module.graph.nodes):
+        raise NotImplementedError("cond is unknown here")
+    return module.forward
+
+
+def test_a_backend_without_conditionals():
+    model, twin, x = twins(chain)
+    handle = sd.surgery.handle(model)
+    handle.compile(backend=without_conditionals)
+    wanted = r"backend must compile conditionals.*cond is unknown here.*Use batches of 8 samples"
+    with pytest.raises(sd.Unsupported, match=wanted):
+        model(x[:4])
+    handle.step = 0
+    torch.testing.assert_close(model(x), twin(x))
+
+
+def test_a_backend_that_fails_for_reasons_of_its_own_is_not_explained():
+    def failing(module, inputs):
+        raise NotImplementedError("no backend at all")
+
+    model, _, x = twins(chain)
+    sd.surgery.handle(model).compile(backend=failing)
+    with pytest.raises(torch._dynamo.exc.BackendCompilerFailed, match="no backend at all"):
+        model(x)

@@ -12,12 +12,14 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils import _pytree as pytree
 
+from ..._errors import Unsupported
 from ..._typing import Gates
 from .._frame import first_tensor
 from ..following import isolated_rng, spares
 from ._controller import Controller
 from ._entrance import before_draw, look_at_tools, products
 from ._entry import Entry, entry_of, has_batch_statistics
+from ._graph import ROWS_FROM
 from ._pass import Pass
 from ._seat import CONTROLLER, ORIGINAL, SEAT, Seat
 from ._spared import Spared
@@ -35,9 +37,27 @@ def compile_gated(model: nn.Module, options: dict[str, Any] | None) -> None:
         # The forward below the gates: the draw stays outside of the program.
         # Not `vars`: what shards a model extends its class once more.
         forward = getattr(type(model), ORIGINAL).forward
-        controller.program = torch.compile(_caller(forward), **(options or {}))
+        program = torch.compile(_caller(forward), **(options or {}))
+        controller.program = partial(_run_program, program)
     _compile_branches(model, None if whole else options)
     controller.compiled = options is not None
+
+
+def _run_program(program: Callable[..., Any], model: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    from torch._dynamo.exc import BackendCompilerFailed  # which imports the compiler
+
+    try:
+        return program(model, *args, **kwargs)
+    except BackendCompilerFailed as error:
+        controller: Controller = vars(model)[CONTROLLER]
+        entries = (seat.entry for _, seat in seats(model))
+        if controller.graph.gathers or not any(entry.conditional for entry in entries):
+            raise
+        raise Unsupported(
+            f"backend must compile conditionals (torch.cond), in which batches below {ROWS_FROM} "
+            f"skip their blocks; it raised {error.inner_exception!r}. Use batches of {ROWS_FROM} "
+            "samples or more, per='subset', or a backend with conditionals, such as inductor."
+        ) from error
 
 
 def _compile_branches(model: nn.Module, options: dict[str, Any] | None) -> None:
