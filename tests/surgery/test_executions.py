@@ -218,3 +218,17 @@ def test_normalisation_on_a_shortcut_counts_a_gathered_batch_once():
         if isinstance(norm, torch.nn.BatchNorm2d)
     }
     assert set(counted.values()) == {1}, counted
+
+
+def test_a_projection_runs_once_beside_a_gathered_branch():
+    torch.manual_seed(0)
+    model = torchvision.models.resnet18(num_classes=3)
+    sd.apply(model, sd.schedules.uniform(0.5), per="sample", transitions="drop")
+    gates = torch.ones(8, 4)
+    gates[:, 1::2] = 0
+    block, seen = model.layer2[0], {"projection": [], "branch": []}
+    block.downsample[0].register_forward_hook(lambda _, x, y: seen["projection"].append(len(y)))
+    block.conv2.register_forward_hook(lambda _, x, y: seen["branch"].append(len(y)))
+    with sd.gating(model.train(), gates):
+        model(torch.randn(4, 3, 64, 64))
+    assert seen == {"projection": [4], "branch": [2]}

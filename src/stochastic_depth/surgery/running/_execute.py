@@ -185,7 +185,11 @@ class Execution:
             raise self._refusal("one of its branches leaves in no child")
         # Even at a gate of 0 children run if others need what they make.
         may = skip and not self.must_run
-        skips = [may and branch.spared for branch in self.unit.branches]
+        # Where some samples are left, each child is called: nothing has to stand for its output.
+        skips = [
+            may and (branch.spared or isinstance(gate, Rows))
+            for branch, gate in zip(self.unit.branches, gates, strict=True)
+        ]
         frame = Frame(self.seat.index, gates, skips, _size(leaves))
         with self.controller.within(frame):
             output = self._native(leaves)
@@ -223,6 +227,8 @@ class Execution:
                 return self._on_rows(self._rows(leaves, gate, stream, rows), gate)
 
             return self._structured(replace_rows(leaves[stream], gate.index, run))
+        if self._projects_beside:
+            return self._framed(leaves, [gate] * len(self.unit.branches))
         left = self._beside(leaves)
         output = self._on_rows(self._rows(leaves, gate), gate)
         first, form = pytree.tree_flatten(left)
@@ -236,6 +242,18 @@ class Execution:
         """Whether the block returns nothing but one tensor, as it is or in a tuple."""
         leaves = pytree.tree_leaves(self.unit.shortcut.output)  # type: ignore[union-attr]
         return len(leaves) == 1
+
+    @property
+    def _projects_beside(self) -> bool:
+        """Whether the branches alone can run on some samples, beside modules of the shortcut.
+
+        Then a projection runs once, on the whole batch: around the block it would run for all
+        samples, and once more for those that are left.
+        """
+        if self.unit.shortcut is None or not self.unit.shortcut.modules or not self._at_exits:
+            return False
+        roles = [role for branch in self.unit.branches for role in branch.roles.values()]
+        return all(role.enters is not None for role in roles)
 
     def _structured(self, x: Tensor) -> Any:
         _, form = pytree.tree_flatten(self.unit.shortcut.output)  # type: ignore[union-attr]
