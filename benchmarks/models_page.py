@@ -29,9 +29,9 @@ def census() -> list[Record]:
 def totals() -> str:
     """What all records say together, by library."""
     lines = [
-        "| library | families | measured | with blocks | compared | largest difference "
+        "| library | families | tried | built and run | with blocks | compared | largest difference "
         "| of gradients |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for library in LIBRARIES:
         records = [record for record in census() if record["library"] == library]
@@ -40,6 +40,7 @@ def totals() -> str:
             library,
             str(sum(model.library == library for model in models())),
             str(len(records)),
+            str(sum("error" not in record for record in records)),
             str(sum(record.get("branches", 0) > 0 for record in records)),
             str(len(compared)),
             _number(max(_largest(record) for record in compared)),
@@ -71,7 +72,7 @@ def unmeasured() -> str:
 
 def _row(record: Record) -> str:
     if "error" in record:
-        cells = [record["family"], record["model"], "", "", "", "", "", record["error"]]
+        cells = [record["family"], record["model"], "", "", "", "", "", _error(record)]
     else:
         masks = f"{record['masks']}, {record['masks_called']}, {record['masks_at_gates']}"
         compared = record.get("difference_per_batch") is not None
@@ -86,6 +87,10 @@ def _row(record: Record) -> str:
             "; ".join(_notes(record)),
         ]
     return f"| {' | '.join(cells)} |"
+
+
+def _error(record: Record) -> str:
+    return f"not run: {record['error'].removeprefix('ValueError: ')}"
 
 
 def _notes(record: Record) -> list[str]:
