@@ -95,6 +95,8 @@ class Known:
         masked: why the block runs when dropped; empty if it does not.
         rows: why its samples cannot be run apart; empty if they can.
         stub: of a branch that its parent adds, what stands for what it returns.
+        beside: whether its shortcut has modules and all samples may run its forward, of which
+            only some run its branches: nothing tells how many the block itself has seen.
     """
 
     positions: list[int]
@@ -102,6 +104,7 @@ class Known:
     masked: str = ""
     rows: str = ""
     stub: Stub | None = None
+    beside: bool = False
 
     def slots(self, leaves: Sequence[Any]) -> list[Any]:
         """Return the leaves in the order of the example."""

@@ -13,7 +13,7 @@ from ._observe import copied
 from ._pattern import Arguments, Known
 from ._trial import Trial, brief, equal, under_frame
 from ._units import Unit
-from ._untouched import in_mode
+from ._untouched import in_mode, members
 
 NOT_FIRST = "its samples are not the first dimension"
 ONE_SIZE = "the example runs at one batch size only, so that its samples cannot be told"
@@ -94,6 +94,19 @@ def apart(trial: Trial, number: int, arguments: Arguments) -> bool:
         except Exception:  # as above
             return False
     return equal(*outputs)
+
+
+def writes_to_itself(trial: Trial, arguments: Arguments) -> bool:
+    """Return whether a forward changes attributes or buffers of the block, its children aside."""
+    block = trial.block
+
+    def changes() -> bool:
+        before = members(block), [b._version for b in block.buffers(recurse=False)]
+        trial.forward(*arguments.call(copied(arguments.leaves)))
+        return before != (members(block), [b._version for b in block.buffers(recurse=False)])
+
+    with torch.no_grad(), in_mode(block, True):
+        return trial.trying(changes)
 
 
 def require_samples_first(unit: Unit) -> None:

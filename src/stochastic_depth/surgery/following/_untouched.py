@@ -79,6 +79,14 @@ def _restore(attributes: dict[str, Any], before: dict[str, Any]) -> None:
             value.extend(contents) if isinstance(value, list) else value.update(contents)
 
 
+def members(module: nn.Module) -> dict[str, Any]:
+    """Return what the attributes of a module are, and what the containers among them hold."""
+    return {
+        name: (id(value), _members(value) if type(value) in CONTAINERS else None)
+        for name, value in vars(module).items()
+    }
+
+
 def _members(container: Any) -> list[Any]:
     if isinstance(container, dict):
         # By identity: comparing tensors with == makes tensors.

@@ -19,7 +19,7 @@ from .._frame import Frame
 from ._kept import OPAQUE, fills_containers, harmless, kept_for_others
 from ._observe import Seen, copied
 from ._pattern import Arguments, Known
-from ._samples import apart, batched_leaves, guessed_rows, not_first, row_fault
+from ._samples import apart, batched_leaves, guessed_rows, not_first, row_fault, writes_to_itself
 from ._shortcut import PRODUCT, Made
 from ._stand_in import stub_of
 from ._trial import Trial, brief, equal, every_exit, redrawn, under_frame
@@ -65,6 +65,8 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
         if branch.exits and not (unit.rows or apart(trial, number, sizes[-1])):
             roles = branch.roles.items()
             branch.roles = {key: replace(role, enters=None) for key, role in roles}
+    if unit.shortcut is not None and unit.shortcut.modules and not known.rows:
+        known.beside = not writes_to_itself(trial, sizes[-1])
     unit.patterns[sizes[0].pattern] = known
 
 

@@ -250,10 +250,9 @@ class Execution:
         Then a projection runs once, on the whole batch: around the block it would run for all
         samples, and once more for those that are left.
         """
-        if self.unit.shortcut is None or not self.unit.shortcut.modules or not self._at_exits:
-            return False
         roles = [role for branch in self.unit.branches for role in branch.roles.values()]
-        return all(role.enters is not None for role in roles)
+        takes = all(role.enters is not None for role in roles)
+        return self.known.beside and self._at_exits and takes
 
     def _structured(self, x: Tensor) -> Any:
         _, form = pytree.tree_flatten(self.unit.shortcut.output)  # type: ignore[union-attr]
