@@ -58,7 +58,7 @@ SETTINGS = {
     "loggers": [],
 }
 MEMORY = {"data.limit": 100, "data.validation": 40, "data.test_limit": 60, "data.shift": 1}
-FOLDER = {"data.loading": "disk", "data.image_size": 8, "data.workers": 1, "batch_size": 30}
+FOLDER = {"data.loading": "disk", "data.image_size": 8, "data.workers": 0, "batch_size": 30}
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "one process, in memory": MEMORY,
     "two processes, in memory": MEMORY | {"processes": 2},
