@@ -1,5 +1,6 @@
 """Disks in trouble in the middle of a run: real ones, where this machine lets them be mounted."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from stochastic_depth import CheckpointError
 from stochastic_depth.training import _checkpoint, train
 from stochastic_depth.training._checkpoint import read
+from stochastic_depth.training._depth_record import DepthRecord
 from stochastic_depth.training.run_record import RunRecord
 
 
@@ -93,6 +95,15 @@ def test_a_disk_that_turns_read_only_keeps_the_last_checkpoint(
         assert read(run / "checkpoints" / "last.ckpt")["step"] == 6
         train(settings, run, progress=False)
         assert_same_end(run, reference)
+
+
+def test_gates_that_cannot_be_written_are_named(settings, tmp_path, monkeypatch):
+    def refused(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(DepthRecord, "write", refused)
+    with pytest.raises(CheckpointError, match=r"gates\.npy cannot be written \(Read-only file"):
+        train(settings, tmp_path / "run", progress=False)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(settings, reference, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from stochastic_depth import RunDirectoryInUse
-from stochastic_depth.training._run_directory import RunDirectory, abandoned
+from stochastic_depth.training._run_directory import RunDirectory, abandoned, locked
 
 
 def test_a_new_directory_gets_the_configuration(config, run):
@@ -95,10 +95,10 @@ def test_of_a_copy_without_the_lock_nothing_is_known(run):
     assert not abandoned(run)
 
 
-def test_a_reader_that_looks_does_not_keep_training_out(config, run):
+def test_a_reader_that_looks_does_not_keep_training_out(run):
     run.mkdir()
     looking = FileLock(run / ".lock", thread_local=False)
     looking.acquire()
-    threading.Timer(0.05, looking.release).start()
-    with RunDirectory(run).claim(config()):
+    threading.Timer(0.1, looking.release).start()
+    with locked(run, lambda: "busy"):
         assert not looking.is_locked

@@ -163,10 +163,11 @@ def rejoin(device: torch.device) -> None:
     shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if not (restart and shared and place.nodes == 1 and place.world > 1):
         return
-    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    stores: Any = distributed  # torch documents these two, and declares neither
+    store = stores.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
     distributed.init_process_group(
         distributed.get_default_backend_for_device(device),
-        store=distributed.PrefixStore(f"restart-{restart}", distributed.TCPStore(*address)),
+        store=stores.PrefixStore(f"restart-{restart}", store),
         rank=place.rank,
         world_size=place.world,
     )

@@ -15,7 +15,7 @@ from .._mappings import read_json, read_yaml
 from ._run_config import RunConfig
 
 LOCK = ".lock"
-GLANCE = 0.2  # seconds: readers hold the lock for a moment, to see whether anybody does
+GLANCE = 1.0  # seconds: readers hold the lock for a moment, to see whether anybody does
 
 
 @contextmanager
