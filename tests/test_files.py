@@ -1,5 +1,6 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +101,11 @@ def test_a_disk_in_trouble_is_told(number, tmp_path, monkeypatch):
 def test_a_directory_that_has_gone_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"is not there \(any more\): '.*gone/a\.txt'"):
         write_text(tmp_path / "gone" / "a.txt", "text")
+
+
+def test_what_cannot_be_removed_does_not_hide_what_went_wrong(tmp_path, monkeypatch):
+    """A disk that has become read-only in the middle keeps the part that was written."""
+    monkeypatch.setattr(os, "fsync", refused(errno.EIO))
+    monkeypatch.setattr(Path, "unlink", refused(errno.EROFS))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_text(tmp_path / "a.txt", "text")

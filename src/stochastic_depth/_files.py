@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -36,7 +36,8 @@ def atomic_write(path: Path, *, keep: Path | None = None) -> Iterator[IO[bytes]]
             file.flush()
             _sync(file.fileno())
     except BaseException:
-        temporary.unlink(missing_ok=True)  # on a full disk, what is left of it is room
+        with suppress(OSError):  # a read-only disk keeps it, and what went wrong first is said
+            temporary.unlink(missing_ok=True)  # on a full disk, what is left of it is room
         raise
     if keep is not None and path.exists():
         # The old file gets its second name first: `path` exists at every moment.

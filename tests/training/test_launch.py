@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from torch import nn
 
 import stochastic_depth as sd
 from stochastic_depth import InvalidArgument, ProcessLost, TrainingDiverged
-from stochastic_depth.training import RunConfig, load, train
+from stochastic_depth.training import RunConfig, _train, load, train
 from stochastic_depth.training._checkpoint import read
 from stochastic_depth.training._launch import Ending, Place, launch, must_launch
+from stochastic_depth.training.run_record import RunRecord
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 PATIENCE = 120
@@ -55,16 +57,19 @@ def settings(**changes) -> RunConfig:
     return load("demo_digits", fields | {k.replace("__", "."): v for k, v in changes.items()})
 
 
-def start(config: RunConfig, run: Path) -> list:
-    """Start the processes of a run as torchrun does: by what it tells them."""
+def start(config: RunConfig, run: Path, ranks: Iterable[int] | None = None, **more: str) -> list:
+    """Start the processes of a run, or some, as torchrun does: by what it tells them."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     world = str(config.processes)
     told = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "TORCHELASTIC_RUN_ID": "test"}
-    told |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(config.processes)]
-    processes = [FORKSERVER.Process(target=_run, args=(config, run, told | own)) for own in ranks]
+    told |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)} | more
+    places = [
+        told | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        for rank in (range(config.processes) if ranks is None else ranks)
+    ]
+    processes = [FORKSERVER.Process(target=_run, args=(config, run, place)) for place in places]
     for process in processes:
         process.start()
     return processes
@@ -183,7 +188,7 @@ def test_sigterm_ends_all_processes_with_a_checkpoint(told, tmp_path):
     last = read(run / "checkpoints" / "last.ckpt")
     assert 0 < last["step"] < 2000
     assert len(last["random"]) == 2
-    assert json.loads((run / "run.json").read_text())["status"] == "running"
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
 
 
 def test_a_run_that_was_terminated_goes_on_as_if_nothing_had_happened(tmp_path):
@@ -194,6 +199,32 @@ def test_a_run_that_was_terminated_goes_on_as_if_nothing_had_happened(tmp_path):
     assert end(processes) == [128 + signal.SIGTERM] * 2
     reference = trained(config, tmp_path / "reference")
     assert_as_one(trained(config, run), reference)
+
+
+def test_sigterm_ends_a_process_that_waits_for_one_that_never_comes(tmp_path):
+    waiting = start(settings(processes=2), tmp_path / "run", ranks=[0])
+    _wait_for(tmp_path / "run" / "run.json")
+    time.sleep(0.5)  # on the way to torch, where no Python runs
+    os.kill(waiting[0].pid, signal.SIGTERM)
+    began = time.monotonic()
+    assert end(waiting) == [-signal.SIGTERM]
+    assert time.monotonic() - began < 20
+    assert RunRecord.read(tmp_path / "run").status == "interrupted"
+
+
+def test_processes_that_are_started_again_find_each_other(tmp_path):
+    """By the store of torchrun, which knows the addresses of those that were killed."""
+    store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    told = {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    config, run = settings(processes=2, checkpoint_every_steps=3), tmp_path / "run"
+    first = start(config, run, TORCHELASTIC_RESTART_COUNT="0", **told)
+    _kill_after_checkpoint(run, first, rank=1)
+    again = {"TORCHELASTIC_RESTART_COUNT": "1", **told}
+    second = start(config, run, ranks=[1], **again)
+    time.sleep(2)  # it comes first, and would read the old address of the other
+    assert end(second + start(config, run, ranks=[0], **again)) == [0, 0]
+    reference = weights(trained(config, tmp_path / "reference"))
+    assert all(torch.equal(weights(run)[name], weight) for name, weight in reference.items())
 
 
 def _kill_after_checkpoint(run: Path, processes: list, rank: int) -> None:
@@ -314,11 +345,29 @@ def _end_by(ending: str) -> None:
         1 / 0  # noqa: B018
 
 
-def test_sigterm_to_a_process_that_is_started_here_is_no_error():
+@pytest.mark.parametrize("training", [True, False])
+def test_sigterm_to_a_process_that_is_started_here_is_no_error(training):
     with pytest.raises(SystemExit, match="143"):
-        launch(_leave, 2)
+        launch(_leave, 2, training)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def _leave() -> None:
-    raise SystemExit(128 + signal.SIGTERM)
+def _leave(training: bool) -> None:
+    """End as training does on SIGTERM, or as a process does that has not begun to train."""
+    if training:
+        raise SystemExit(128 + signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("recorded", ["running", "finished"])
+def test_a_signal_to_those_started_here_is_on_the_record(recorded, tmp_path, monkeypatch):
+    def launched(_, __, ___, run: Path, ____) -> None:
+        run.mkdir()
+        (run / "run.json").write_text(json.dumps({"status": recorded}))
+        raise SystemExit(128 + signal.SIGTERM)
+
+    monkeypatch.setattr(_train, "launch", launched)
+    with pytest.raises(SystemExit, match="143"):
+        train(settings(processes=2), tmp_path / "run", progress=False)
+    status = json.loads((tmp_path / "run" / "run.json").read_text())["status"]
+    assert status == {"running": "interrupted", "finished": "finished"}[recorded]

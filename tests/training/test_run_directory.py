@@ -1,10 +1,12 @@
 import multiprocessing
+import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from stochastic_depth import RunDirectoryInUse
-from stochastic_depth.training._run_directory import RunDirectory
+from stochastic_depth.training._run_directory import RunDirectory, abandoned, locked
 
 
 def test_a_new_directory_gets_the_configuration(config, run):
@@ -76,11 +78,27 @@ def test_two_processes_do_not_train_in_one_directory(config, run):
     process = context.Process(target=hold, args=(config(), run, held, done))
     process.start()
     assert held.wait(60)
+    assert not abandoned(run)
     try:
         with pytest.raises(RunDirectoryInUse, match=f"process {process.pid} is training there"):
             RunDirectory(run).claim(config()).__enter__()
     finally:
         process.kill()
         process.join()
-    with RunDirectory(run).claim(config()):  # the lock went with the process
-        pass
+    assert abandoned(run)  # the lock went with the process
+    with RunDirectory(run).claim(config()):
+        assert not abandoned(run)
+
+
+def test_of_a_copy_without_the_lock_nothing_is_known(run):
+    run.mkdir()
+    assert not abandoned(run)
+
+
+def test_a_reader_that_looks_does_not_keep_training_out(run):
+    run.mkdir()
+    looking = FileLock(run / ".lock", thread_local=False)
+    looking.acquire()
+    threading.Timer(0.1, looking.release).start()
+    with locked(run, lambda: "busy"):
+        assert not looking.is_locked

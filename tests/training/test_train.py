@@ -22,6 +22,7 @@ from stochastic_depth.training import _checkpoint, load, override, train
 from stochastic_depth.training._checkpoint import read
 from stochastic_depth.training._launch import Ending
 from stochastic_depth.training._measurements import Measurements
+from stochastic_depth.training.run_record import RunRecord
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 
@@ -158,6 +159,9 @@ def test_killed_at_random_moments(config, tmp_path, reference):
     assert killed(settings, run, 0) == -signal.SIGKILL
     exitcodes = [killed(settings, run, moments.uniform(0, 0.1)) for _ in range(8)]
     assert set(exitcodes) <= {0, -signal.SIGKILL}
+    if exitcodes[-1]:  # it had no time to say so, and readers notice
+        assert json.loads((run / "run.json").read_text())["status"] == "running"
+        assert RunRecord.read(run).status == "interrupted"
     train(settings, run, progress=False)
     assert_same_outcome(run, reference(settings))
 
@@ -199,6 +203,7 @@ def test_sigterm_finishes_the_step_and_writes_a_checkpoint(config, tmp_path, ref
     process.join(60)
     assert process.exitcode == 128 + signal.SIGTERM
     assert 0 < read(run / "checkpoints" / "last.ckpt")["step"] < 64
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
     train(settings, run, progress=False)
     assert_same_outcome(run, reference(settings))
 
@@ -218,7 +223,7 @@ def test_ctrl_c_is_handed_on_and_the_run_can_be_resumed(config, tmp_path, monkey
             train(settings, run, progress=False)
     assert signal.getsignal(signal.SIGINT) is handler
     begun = json.loads((run / "run.json").read_text()) | {"started": "2016-03-30T00:00:00"}
-    assert begun["status"] == "running"
+    assert (begun["status"], begun["error"]) == ("interrupted", None)
     (run / "run.json").write_text(json.dumps(begun))
     assert train(settings, run, progress=False)["started"] == "2016-03-30T00:00:00"
     assert_same_outcome(run, reference(settings))

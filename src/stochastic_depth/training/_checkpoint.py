@@ -39,13 +39,24 @@ def write(state: Mapping[str, Any], path: Path) -> None:
         CheckpointError: it cannot be written; the one before it stays.
     """
     keep = path.with_name(PREVIOUS) if path.name == LAST else None
-    try:
+    with writing(path):
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path, keep=keep) as file:
             torch.save(state, file)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a file of a run, where writing it fails, what stays and what to do.
+
+    Raises:
+        CheckpointError: it cannot be written, or the file that it replaces not be kept.
+    """
+    try:
+        yield
     except (OSError, RuntimeError) as error:  # RuntimeError is what torch makes of the former
         raise CheckpointError(
-            f"{path} cannot be written ({_trouble(error, path)}). The checkpoint before it "
+            f"{path} cannot be written ({_trouble(error, path)}). The last good checkpoint "
             "stays: see to the disk, and train in this directory again to go on from there."
         ) from error
 

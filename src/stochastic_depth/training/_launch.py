@@ -152,6 +152,27 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Non
                 signal.signal(number, handler)
 
 
+def rejoin(device: torch.device) -> None:
+    """Find the other processes, where torchrun has started them again on one machine.
+
+    Its store still has the addresses of those that have ended, and who reads one waits in vain:
+    every restart gets a part of the store to itself. On several machines the restarts that
+    each has counted differ, and nothing is done.
+    """
+    place, restart = Place.here(), int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if not (restart and shared and place.nodes == 1 and place.world > 1):
+        return
+    stores: Any = distributed  # torch documents these two, and declares neither
+    store = stores.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    distributed.init_process_group(
+        distributed.get_default_backend_for_device(device),
+        store=stores.PrefixStore(f"restart-{restart}", store),
+        rank=place.rank,
+        world_size=place.world,
+    )
+
+
 def _start_method() -> str:
     """Return how to start processes: forked from one that has imported torch, if possible."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -172,7 +193,7 @@ def _tell(errors: Any, function: Callable[..., Any], arguments: tuple[Any, ...])
 def _in_words(failures: dict[int, Any], errors: Any, processes: int) -> BaseException:
     """Return what to raise for processes that have failed."""
     rank, failure = min(failures.items(), key=lambda pair: (pair[1].exitcode >= 0, pair[0]))
-    if failure.exitcode == TERMINATED:
+    if failure.exitcode in (TERMINATED, -signal.SIGTERM):
         return SystemExit(TERMINATED)
     if failure.exitcode < 0:
         ended = f"was ended by {failure.signal_name()}"
@@ -197,8 +218,9 @@ class Ending:
 
     def __enter__(self) -> "Ending":
         self._main = threading.current_thread() is threading.main_thread()
-        if self._main:  # Python lets no other thread handle signals
-            self._before = signal.signal(signal.SIGTERM, self._ask)
+        self._before = signal.getsignal(signal.SIGTERM)
+        if Place.here().world == 1:
+            self._listen()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
@@ -207,13 +229,22 @@ class Ending:
         if self.asked and kind is None:  # it came when there was no step left
             raise SystemExit(TERMINATED)
 
+    def _listen(self) -> None:
+        if self._main:  # Python lets no other thread handle signals
+            signal.signal(signal.SIGTERM, self._ask)
+
     def _ask(self, *_: Any) -> None:
         self.asked = True
 
     def connect(self) -> None:
-        """Set up a line between the processes, beside that of the gradients."""
+        """Set up a line between the processes, beside that of the gradients.
+
+        Until all of them have come, SIGTERM ends a process at once: there is nothing to keep, and
+        who waits in torch for another that is lost hears of no wish.
+        """
         if distributed.is_available() and distributed.is_initialized():
             self._group = distributed.new_group(backend="gloo")
+        self._listen()
 
     def agreed(self) -> bool:
         """Return whether all processes end after this step; they must call this together."""

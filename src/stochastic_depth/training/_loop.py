@@ -25,7 +25,7 @@ from torch.func import functional_call
 
 from . import _checkpoint as checkpoints
 from ._depth_record import DepthRecord, StepGates
-from ._launch import TERMINATED, Ending, Place, by_first, gathered, new_fabric
+from ._launch import TERMINATED, Ending, Place, by_first, gathered, new_fabric, rejoin
 from ._measurements import Measurements, evaluate, mean_loss, wrong
 from ._prepare import Prepared, evaluation_batches, training_batches
 from ._run_config import RunConfig
@@ -76,6 +76,7 @@ class Training:
         """Bring the network where it is trained, and share it or its gradients out."""
         config, self.model = self.config, self.prepared.model
         self.fabric = new_fabric(config, self.prepared.blocks, self.directory.path)
+        rejoin(self.fabric.device)
         self.fabric.launch()
         self.ending.connect()
         if config.threads is not None:
@@ -175,10 +176,13 @@ class Training:
 
     def _write_row(self, row: Mapping[str, Any]) -> None:
         self.measured.history.rows.append(row)
-        if self.fabric.is_global_zero:
-            self.measured.history.write(self.directory.path)
+        by_first(self._write_history)
         known = {column: value for column, value in row.items() if value is not None}
         self.fabric.log_dict(known, step=self.step)
+
+    def _write_history(self) -> None:
+        with checkpoints.writing(self.directory.metrics):
+            self.measured.history.write(self.directory.path)
 
     def _evaluate(self, epoch: int) -> None:
         """Evaluate on the held-out examples, and keep the result."""
@@ -250,7 +254,8 @@ class Training:
         if state:
             # The gates first: a checkpoint never stands without those of its steps.
             if self.prepared.handle is not None:
-                self.depth.write(self.directory.gates, self.step)
+                with checkpoints.writing(self.directory.gates):
+                    self.depth.write(self.directory.gates, self.step)
             checkpoints.write({**weights, **state}, self.directory.checkpoints / checkpoints.LAST)
 
     def resume(self, state: Mapping[str, Any]) -> None:

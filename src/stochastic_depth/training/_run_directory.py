@@ -15,6 +15,7 @@ from .._mappings import read_json, read_yaml
 from ._run_config import RunConfig
 
 LOCK = ".lock"
+GLANCE = 1.0  # seconds: readers hold the lock for a moment, to see whether anybody does
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def locked(folder: Path, busy: Callable[[], str]) -> Iterator[None]:
         RunDirectoryInUse: another process holds it; `busy` says what it does there.
     """
     # The system releases this lock with the process, however it ends.
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(folder / LOCK, timeout=GLANCE)
     try:
         lock.acquire()
     except Timeout as error:
@@ -34,6 +35,17 @@ def locked(folder: Path, busy: Callable[[], str]) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def abandoned(folder: Path) -> bool:
+    """Return whether a process has held a folder, and none does any more."""
+    if not (folder / LOCK).exists():
+        return False  # a copy, of which nothing is known
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return True
+    except (Timeout, OSError):  # OSError: not ours to look at
+        return False
 
 
 class RunDirectory:
@@ -47,6 +59,7 @@ class RunDirectory:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.gates = self.path / "gates.npy"
+        self.metrics = self.path / "metrics.csv"
 
     def holds(self, config: RunConfig) -> bool:
         """Return whether a run of `config` was begun here; if not, one may be.

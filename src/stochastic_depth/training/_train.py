@@ -1,7 +1,7 @@
 """One run, from its configuration to its record."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from .._errors import ProcessLost
 from .._files import write_text
 from . import record
-from ._checkpoint import LAST, PREVIOUS, newest
+from ._checkpoint import LAST, PREVIOUS, newest, writing
 from ._launch import REMEDY, Ending, Place, gathered, launch, must_launch, quiet
 from ._loop import fit
 from ._prepare import Prepared, prepare
@@ -76,9 +76,10 @@ def _in_processes(config: RunConfig, run: RunDirectory, **asked: Any) -> dict[st
     run.holds(config)  # refused here, it is refused in one voice
     try:
         launch(_train_beside_others, config.processes, config, run.path, asked)
-    except ProcessLost as error:
-        if begun := run.read_run():
-            run.write_run(begun | record.failed(error))
+    except (ProcessLost, SystemExit) as error:
+        # The process that keeps the record may have had no time to say how it ended.
+        if run.read_run().get("status", "finished") != "finished":
+            _put_on_record(run.write_run, run.read_run(), error)
         raise
     return run.read_run()
 
@@ -96,26 +97,37 @@ def _run(
     if checkpoint == run.checkpoints / PREVIOUS and Place.here().writes:
         # The last one is damaged: it must not take the place of the good one before it.
         (run.checkpoints / LAST).unlink(missing_ok=True)
-    write(begun)
     for note in prepared.splits.notes if progress else ():
         print(f"{prepared.config.data.name}: {note}")
     if prepared.splits.tokenizer is not None and Place.here().writes:
         write_text(run.path / "tokenizer.json", prepared.splits.tokenizer)
     with Ending() as ending:
+        write(begun)
         try:
             summary = fit(prepared, run, checkpoint, ending, progress=progress)
+            _note_skipped(begun["data"], prepared)
+        except (SystemExit, KeyboardInterrupt) as wish:
+            _put_on_record(write, begun, wish)
+            raise
         except Exception as error:
             lost = ProcessLost(f"Another process of this run has ended. {REMEDY}")
             told = lost if ending.lost() else error
-            try:
-                write(begun | record.failed(told))
-            except OSError as unwritten:  # a full disk: what went wrong first is what is said
-                told.add_note(f"Nor could this be recorded: {unwritten}")
+            _put_on_record(write, begun, told)
             if told is error:
                 raise
             raise told from error
-        _note_skipped(begun["data"], prepared)
-        write(begun | record.finished(summary))
+        with writing(run.path / "run.json"):
+            write(begun | record.finished(summary))
+
+
+def _put_on_record(
+    write: Callable[[Mapping[str, Any]], None], begun: Mapping[str, Any], error: BaseException
+) -> None:
+    """Say in `run.json` how a run has ended; what ended it matters more than a full disk."""
+    try:
+        write({**begun, **record.ended(error)})
+    except OSError as unwritten:
+        error.add_note(f"Nor could this be recorded: {unwritten}")
 
 
 def _note_skipped(data: dict[str, Any], prepared: Prepared) -> None:

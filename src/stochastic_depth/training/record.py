@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, float | None]
 """One row of a table, by column; None is an empty cell."""
 
-STATUSES = ("running", "finished", "failed")
+STATUSES = ("running", "finished", "failed", "interrupted")
+"""What may be said of a run; it was interrupted if it ended by a wish, and can go on."""
 
 
 class Column(NamedTuple):
@@ -210,9 +211,11 @@ def opening(
     }
 
 
-def failed(error: Exception) -> dict[str, Any]:
-    """Return what `run.json` says of a run that has failed."""
-    return {"status": "failed", "error": str(error), "finished": now()}
+def ended(error: BaseException) -> dict[str, Any]:
+    """Return what `run.json` says of a run that an error, a signal or Ctrl-C has ended."""
+    if isinstance(error, Exception):
+        return {"status": "failed", "error": str(error), "finished": now()}
+    return {"status": "interrupted", "error": None, "finished": now()}
 
 
 def finished(summary: Summary) -> dict[str, Any]:

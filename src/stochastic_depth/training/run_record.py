@@ -17,6 +17,7 @@ from .._checks import given, one_of
 from .._errors import DataError, InvalidArgument
 from .._fields import fits
 from .._mappings import read_json, read_yaml
+from ._run_directory import abandoned
 from .record import COLUMNS, STATUSES, BlockRecord, Summary
 
 Part = TypeVar("Part", BlockRecord, Summary)
@@ -34,7 +35,8 @@ class RunRecord:
         name: name of the recipe.
         variant: name of the variant within a comparison.
         seed: seed of the run; runs of one seed share split, initialisation and batches.
-        status: `"running"`, `"finished"` or `"failed"`.
+        status: one of `record.STATUSES`; a run whose process has died is interrupted, though
+            it could not say so.
         error: what went wrong, or nothing.
         command: the command line that started it.
         started: time of the start, ISO 8601.
@@ -86,6 +88,8 @@ class RunRecord:
         directory = Path(directory)
         run = read_json(directory / "run.json")
         identity = _identity(run, directory)
+        if identity["status"] == "running" and abandoned(directory):
+            identity["status"] = "interrupted"
         blocks = tuple(_build(BlockRecord, block, directory) for block in run.get("blocks") or ())
         summary = run.get("summary")
         return cls(
