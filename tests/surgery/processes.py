@@ -22,7 +22,7 @@ def in_two_processes(function: Callable[[int], Any], directory: Path) -> list[An
     for process in processes:
         process.start()
     for process in processes:
-        process.join(2 * PATIENCE)
+        process.join(4 * PATIENCE)
         process.kill()
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]

@@ -155,3 +155,13 @@ def test_adapters_train_whether_they_come_before_or_after_the_gates(first):
         expected = model(TOKENS).logits
     assert (sd.extract(model, gates)(TOKENS).logits - expected).abs().max() < 1e-12
     assert len(handle.blocks) == 3
+
+
+@pytest.mark.parametrize("scale", ["block", "branch"])
+def test_a_dropped_layer_that_runs_for_its_attention_map_has_the_gradients_asked_for(scale):
+    model = llama(attn_implementation="eager").train()
+    sd.apply(model, sd.schedules.uniform(0.5), scale=scale, dropped_grads="zero", seed=0)
+    with sd.gating(model, torch.tensor([1.0, 0.0, 1.0])):
+        model(TOKENS, output_attentions=True).logits.square().mean().backward()
+    gradients = [parameter.grad for parameter in model.model.layers[1].parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)

@@ -1,7 +1,8 @@
 """Two processes that train one model, against one process with the whole batch."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,20 +10,36 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 import stochastic_depth as sd
 
+from .language_models import gpt2, llama
 from .networks import images, timm_eva, torchvision_vit
 from .processes import in_two_processes
 
 STEPS, HALF = 6, 3
 Gradients = dict[str, Tensor | None]
 
-WRAPPERS = {
-    "none": {"find_unused_parameters": True},
-    "zero": {},
-    "zero, static graph": {"static_graph": True},
+
+def sharded(model: nn.Module, blocks: Iterable[nn.Module]) -> nn.Module:
+    """Shard every block, and what is around them."""
+    for block in blocks:
+        fully_shard(block)
+    return fully_shard(model)
+
+
+WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "none": partial(DistributedDataParallel, find_unused_parameters=True),
+    "zero": DistributedDataParallel,
+    "zero, static graph": partial(DistributedDataParallel, static_graph=True),
+    "none, sharded": lambda model: sharded(model, model.blocks),
+    "zero, sharded": lambda model: sharded(model, model.blocks),
+    "none, sharded as a whole": fully_shard,
+    "none, sharded in pairs": lambda model: sharded(
+        model, map(list, zip(model.blocks[::2], model.blocks[1::2], strict=True))
+    ),
 }
 GATES = [("batch", "shared"), ("batch", "equal-depth"), ("batch", "independent"),
          ("sample", "shared"), ("sample", "independent")]  # fmt: skip
@@ -44,16 +61,21 @@ def batch(step: int) -> Tensor:
 
 
 def gradients(model: nn.Module) -> Gradients:
-    copied = {n: None if p.grad is None else p.grad.clone() for n, p in model.named_parameters()}
+    copied = {n: None if p.grad is None else whole(p.grad) for n, p in model.named_parameters()}
     model.zero_grad()
     return copied
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """Return a copy, put together of its shards."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach().clone()
+
+
 def replicated(setting: tuple[str, str, str], rank: int) -> list[tuple[Tensor, Gradients]]:
-    """Return the gates and the gradients of some steps under DistributedDataParallel."""
+    """Return the gates and the gradients of some steps, each process with half of a batch."""
     kind, per, ranks = setting
     model = network(per, ranks, dropped_grads=kind[:4])
-    wrapped = DistributedDataParallel(model, **WRAPPERS[kind])
+    wrapped = WRAPPERS[kind](model)
     done = []
     for step in range(STEPS):
         wrapped(batch(step)[rank * HALF :][:HALF]).square().mean().backward()
@@ -64,7 +86,7 @@ def replicated(setting: tuple[str, str, str], rank: int) -> list[tuple[Tensor, G
 def trained(kind: str, rank: int) -> tuple[list[Tensor], list[Tensor]]:
     """Return the weights and the gates of a training whose gates differ between processes."""
     model = network(ranks="independent", dropped_grads=kind[:4])
-    wrapped = DistributedDataParallel(model, **WRAPPERS[kind])
+    wrapped = WRAPPERS[kind](model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
     gates = []
     for step in range(20):
@@ -72,21 +94,7 @@ def trained(kind: str, rank: int) -> tuple[list[Tensor], list[Tensor]]:
         wrapped(batch(step)[rank * HALF :][:HALF]).square().mean().backward()
         optimizer.step()
         gates.append(sd.surgery.handle(model).gates)
-    return list(model.state_dict().values()), gates
-
-
-def sharded(kind: str, rank: int) -> list[Gradients]:
-    """Return the gradients of some steps with every block sharded by FSDP."""
-    model = network(dropped_grads=kind)
-    for block in model.blocks:
-        fully_shard(block)
-    fully_shard(model)
-    done = []
-    for step in range(STEPS):
-        model(batch(step)[rank * HALF :][:HALF]).square().mean().backward()
-        found = gradients(model).items()
-        done.append({name: None if g is None else g.full_tensor() for name, g in found})
-    return done
+    return [whole(weight) for weight in model.state_dict().values()], gates
 
 
 class Block(nn.Module):
@@ -100,17 +108,6 @@ class Block(nn.Module):
         return x + torch.tanh(self.f(x))
 
 
-def llama() -> nn.Module:
-    """A decoder for text."""
-    import transformers
-
-    config = transformers.LlamaConfig(
-        hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32,
-        vocab_size=20, use_cache=False,
-    )  # fmt: skip
-    return transformers.LlamaForCausalLM(config)
-
-
 FOREIGN: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "own code": (
         lambda: nn.Sequential(nn.Linear(4, 4), Block(), Block(), Block()).double(),
@@ -118,7 +115,10 @@ FOREIGN: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     ),
     "torchvision": (torchvision_vit, lambda: images("torchvision-vit", 2)),
     "timm": (timm_eva, lambda: images("timm-eva", 2)),
-    "transformers": (llama, lambda: torch.arange(10).reshape(2, 5)),
+    "transformers": (
+        lambda: llama(use_cache=False),
+        lambda: torch.arange(10).reshape(2, 5),
+    ),
 }
 """Models of others, and an input of each."""
 
@@ -140,16 +140,76 @@ def loss(output: Any) -> Tensor:
 def sharded_foreign(name: str) -> list[tuple[Tensor, Gradients]]:
     """Return gates and gradients of a model of others, with every block sharded."""
     model, x, blocks = foreign(name)
-    for block in blocks:
-        fully_shard(block)
-    fully_shard(model)
+    sharded(model, blocks)
     done = []
     for _ in range(3):
         loss(model(x)).backward()
-        found = gradients(model).items()
-        whole = {n: None if g is None else g.full_tensor() for n, g in found}
-        done.append((sd.surgery.handle(model).gates, whole))
+        done.append((sd.surgery.handle(model).gates, gradients(model)))
     return done
+
+
+LANGUAGE: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
+    "gpt2, each sequence": (gpt2, {"per": "sample"}),
+    "llama, each sequence": (llama, {"per": "sample"}),
+    "llama, each sequence and branch": (llama, {"per": "sample", "granularity": "branch"}),
+    "gpt2, each process": (gpt2, {"ranks": "independent"}),
+    "llama, each process and branch": (llama, {"ranks": "independent", "granularity": "branch"}),
+}
+"""Decoders, and what `apply` is told."""
+CHECKPOINTED = "llama, each sequence"
+"""Whose layers are also run again in the backward pass, reentrant or not."""
+
+
+def decoder(name: str, reentrant: bool | None = None) -> nn.Module:
+    build, options = LANGUAGE[name]
+    model = build(use_cache=False)
+    sd.apply(model, sd.schedules.uniform(0.4), seed=5, **options)
+    if reentrant is not None:
+        model.activation_checkpointing_enable({"use_reentrant": reentrant})
+    return model.train()
+
+
+def sequences(step: int) -> Tensor:
+    noise = torch.Generator().manual_seed(step)
+    return torch.randint(3, 50, (4, 5), generator=noise)
+
+
+def language(name: str, reentrant: bool | None, rank: int) -> tuple[list[Any], set[str]]:
+    """Return gates and gradients of a decoder whose layers are sharded, and what is said."""
+    model, done = decoder(name, reentrant), []
+    handle = sd.surgery.handle(model)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        sharded(model, [model.get_submodule(block.path) for block in handle.blocks])
+        for step in range(STEPS):
+            loss(model(sequences(step)[2 * rank :][:2])).backward()
+            done.append((handle.gates, gradients(model)))
+    return done, {str(warning.message) for warning in said}
+
+
+def forced(rank: int) -> Gradients:
+    """Return the gradients where each process is given gates of its own."""
+    model = sharded(network(), [])
+    with sd.gating(model, GIVEN[rank]):
+        model(batch(0)[rank * HALF :][:HALF]).square().mean().backward()
+    return gradients(model)
+
+
+GIVEN = torch.tensor([[0.0, 1.5, 0.0, 1.0, 0.0, 2.0], [1.5, 0.0, 0.0, 1.0, 2.0, 0.0]])
+
+
+def compiled(rank: int) -> tuple[list[Any], list[str]]:
+    """Return gates and gradients of a compiled model that is sharded afterwards."""
+    model, done = network(ranks="independent"), []
+    handle = sd.surgery.handle(model)
+    handle.compile(backend="eager")
+    sharded(model, model.blocks)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for step in range(2):
+            model(batch(step)[rank * HALF :][:HALF]).square().mean().backward()
+            done.append((handle.gates, gradients(model)))
+    return done, [str(warning.message) for warning in said]
 
 
 def first_sharded() -> list[float]:
@@ -207,8 +267,20 @@ def applied(model: nn.Module) -> nn.Module:
     return model
 
 
-def shard(model: nn.Module) -> nn.Module:
-    fully_shard(model.blocks[1])
+def shard(model: nn.Module, path: str = "blocks.1") -> nn.Module:
+    fully_shard(model.get_submodule(path))
+    return model
+
+
+def partitioned(model: nn.Module) -> nn.Module:
+    """Mark parameters as DeepSpeed's `_convert_to_deepspeed_param` does; it is not installed.
+
+    With stage 3 the data of a parameter is empty between its uses, and these attributes tell
+    what it is and where.
+    """
+    for number, parameter in enumerate(model.blocks[1].parameters()):
+        parameter.ds_id, parameter.ds_status = number, "NOT_AVAILABLE"
+        parameter.ds_shape, parameter.ds_numel = parameter.shape, parameter.numel()
     return model
 
 
@@ -225,9 +297,23 @@ REFUSALS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.SyncBatchNorm.convert_sync_batchnorm(cifar(ranks="independent")),
         "ranks must be 'shared' for a model with SyncBatchNorm (stem.1)",
     ),
-    "sharded": (
-        lambda: shard(network(ranks="independent", dropped_grads="zero")),
-        "ranks must be 'shared' for a model sharded by FSDP (blocks.1)",
+    "sharded within a block": (
+        lambda: shard(network(ranks="independent"), "blocks.1.branch"),
+        "ranks must be 'shared' where a part of a block is sharded by itself (blocks.1.branch): a "
+        "process whose block is dropped would not gather it, and the others would wait. Call "
+        "fully_shard on the block, blocks.1, and not within it.",
+    ),
+    "the first fsdp": (
+        lambda: (
+            FullyShardedDataParallel(
+                network(ranks="independent"), device_id=torch.device("cpu"), use_orig_params=True
+            ).module
+        ),
+        "ranks must be 'shared' under FullyShardedDataParallel",
+    ),
+    "partitioned by ZeRO-3": (
+        lambda: partitioned(network()),
+        "The parameters of a model with stochastic depth must be whole, and blocks.1.branch.0",
     ),
     "replicated before": (
         lambda: applied(DistributedDataParallel(plain())),
@@ -240,22 +326,36 @@ REFUSALS: dict[str, tuple[Callable[[], nn.Module], str]] = {
 }
 
 
-def everything(rank: int) -> dict[Any, Any]:
+def networks(rank: int) -> dict[Any, Any]:
     distributed.barrier()
     return {
         **{setting: replicated(setting, rank) for setting in SETTINGS},
         **{("trained", kind): trained(kind, rank) for kind in WRAPPERS},
-        **{("sharded", kind): sharded(kind, rank) for kind in ("none", "zero")},
-        **{("foreign", name): sharded_foreign(name) for name in FOREIGN},
-        "first": first_sharded(),
         **{("diverged", ranks): diverged(rank, ranks) for ranks in ("shared", "equal-depth")},
         **{name: refused(wrap) for name, (wrap, _) in REFUSALS.items()},
     }
 
 
+def models_of_others(rank: int) -> dict[Any, Any]:
+    distributed.barrier()
+    return {
+        **{("foreign", name): sharded_foreign(name) for name in FOREIGN},
+        **{("language", name): language(name, None, rank) for name in LANGUAGE},
+        **{("again", again): language(CHECKPOINTED, again, rank) for again in (False, True)},
+        "forced": forced(rank),
+        "compiled": compiled(rank),
+        "first": first_sharded(),
+    }
+
+
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
-    return in_two_processes(everything, tmp_path_factory.mktemp("processes"))
+    return in_two_processes(networks, tmp_path_factory.mktemp("processes"))
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    return in_two_processes(models_of_others, tmp_path_factory.mktemp("others"))
 
 
 def under(gates: Tensor, x: Tensor, kind: str) -> Gradients:
@@ -336,19 +436,61 @@ def test_replicas_stay_together_while_they_drop_different_blocks(kind, processes
     assert sum(differ) > 15
 
 
-@pytest.mark.parametrize("kind", ["none", "zero"])
-def test_sharded_blocks_under_shared_gates(kind, processes):
-    for results in processes:
-        for step, measured in enumerate(results["sharded", kind]):
-            law = sd.gates.Bernoulli([0.6] * 6, rescale="train")
-            gates = law.sample(generator=sd.gates.stream(3, step))
-            assert_same(measured, under(gates, batch(step), kind))
+@pytest.mark.parametrize("kind", ["none, sharded", "zero, sharded"])
+def test_shards_are_trained_to_the_weights_of_replicas(kind, processes):
+    (weights, gates), (replica, others) = (processes[0]["trained", k] for k in (kind, kind[:4]))
+    assert all(map(torch.equal, gates, others))
+    for ours, theirs in zip(weights, replica, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", [*(("language", name) for name in LANGUAGE),
+                                  ("again", False), ("again", True)])  # fmt: skip
+def test_sharded_decoders_with_gates_of_each_process(case, others):
+    (first, said), (second, _) = (results[case] for results in others)
+    name = case[1] if case[0] == "language" else CHECKPOINTED
+    each_sample = LANGUAGE[name][1].get("per") == "sample"
+    apart = 0
+    for step, ((gates, measured), (other, _)) in enumerate(zip(first, second, strict=True)):
+        apart += int(((gates != 0) != (other != 0)).sum())
+        if each_sample:
+            expected = under_gates(name, torch.cat([gates, other], dim=1), sequences(step))
+        else:
+            halves = zip((gates, other), sequences(step).split(2), strict=True)
+            expected = mean(*(under_gates(name, own, half) for own, half in halves))
+        assert_same(measured, expected, atol=1e-13)
+    assert apart > 5
+    assert not said
+
+
+def under_gates(name: str, gates: Tensor, x: Tensor) -> Gradients:
+    """Return the gradients of a decoder in one process."""
+    model = decoder(name)
+    with sd.gating(model, gates):
+        loss(model(x)).backward()
+    return gradients(model)
+
+
+def test_gates_that_are_forced_in_one_process_alone(others):
+    halves = zip(GIVEN, batch(0).split(HALF), strict=True)
+    expected = mean(*(under(own, half, "none") for own, half in halves))
+    assert expected["blocks.2.branch.0.weight"] is None
+    for results in others:
+        assert_same(results["forced"], expected)
+
+
+def test_a_graph_gives_way_where_each_process_has_gates_of_its_own(others):
+    (first, said), (second, _) = (results["compiled"] for results in others)
+    for step, ((gates, measured), (other, _)) in enumerate(zip(first, second, strict=True)):
+        halves = zip((gates, other), batch(step).split(HALF), strict=True)
+        assert_same(measured, mean(*(under(own, half, "none") for own, half in halves)))
+    assert any("shared out among processes with gates of their own" in text for text in said)
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_models_of_others_are_sharded_block_by_block(name, processes):
+def test_models_of_others_are_sharded_block_by_block(name, others):
     model, x, _ = foreign(name)
-    for results in processes:
+    for results in others:
         for step, (gates, measured) in enumerate(results["foreign", name]):
             sd.surgery.handle(model).step = step
             loss(model(x)).backward()
@@ -356,10 +498,10 @@ def test_models_of_others_are_sharded_block_by_block(name, processes):
             assert_same(measured, gradients(model), rtol=1e-5, atol=1e-7)
 
 
-def test_the_first_fsdp_wraps_gated_blocks(processes):
+def test_the_first_fsdp_wraps_gated_blocks(others):
     model, x, _ = foreign("own code")
     expected = [model(x).square().mean().item() for _ in range(4)]
-    for results in processes:
+    for results in others:
         assert results["first"] == pytest.approx(expected, rel=1e-5)
 
 
@@ -377,6 +519,11 @@ def test_what_would_hang_or_fork_is_refused_in_words(name, processes):
     _, words = REFUSALS[name]
     for results in processes:
         assert words in results[name]
+
+
+def test_parameters_that_are_partitioned_before_are_refused():
+    with pytest.raises(sd.Unsupported, match=r"must be whole, and blocks.1.*Use ZeRO stage 1"):
+        applied(partitioned(plain()))
 
 
 def test_a_model_in_several_threads_is_refused_before():

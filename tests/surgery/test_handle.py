@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 import stochastic_depth as sd
 
@@ -156,3 +157,11 @@ def test_a_bad_seed_changes_nothing(handle, seed):
     with pytest.raises(sd.InvalidArgument, match="seed must be"):
         handle.seed = seed
     assert handle.seed == 7
+
+
+def test_two_models_with_gates_in_one():
+    both = nn.ModuleDict({"a": sd.models.CifarResNet(8, 2), "b": sd.models.CifarResNet(8, 2)})
+    for model in both.values():
+        sd.apply(model, sd.schedules.uniform(0.5))
+    with pytest.raises(sd.Unsupported, match=r"this ModuleDict holds 2 that have it \(a, b\)"):
+        sd.surgery.handle(both)

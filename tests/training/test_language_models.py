@@ -9,19 +9,29 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
 
+import stochastic_depth as sd
 from stochastic_depth import DataError, InvalidArgument, Unsupported
 from stochastic_depth.experiments import RunRecord, compare
 from stochastic_depth.reports import write_page
 from stochastic_depth.surgery import plan
 from stochastic_depth.training import Component, RunConfig, load, prepare, restore, train
 from stochastic_depth.training._checkpoint import read
+from stochastic_depth.training._depth_record import StepGates
 from stochastic_depth.training._loop import training_batches
 from stochastic_depth.training._measurements import Measurements
 from stochastic_depth.training.run_record import MEASURES
 
 pytest.importorskip("transformers")
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from transformers import Trainer, TrainingArguments
+
+from stochastic_depth.training.huggingface import StochasticDepth
 from stochastic_depth.training.language_models import CausalLM
+
+from ..surgery.language_models import gpt2, llama
 
 SMALL = {
     "model.init_args.depth": 3,
@@ -247,3 +257,85 @@ def test_a_family_by_its_name(recipe):
     assert model.init_args["name"] == "transformers/llama"
     network = Component(model.class_path, model.init_args).build(vocab_size=9, length=4)
     assert type(network.model).__name__ == "LlamaForCausalLM"
+
+
+STEPS = 6
+"""Of the trainings below, which have nothing in common but the model and `apply`."""
+
+
+def applied(family: str, seed: int, p: torch.Tensor):
+    """Return a decoder with gates per sequence, and a list that fills with those of each step."""
+    model = {"gpt2": gpt2, "llama": llama}[family](use_cache=False).float()
+    handle = sd.apply(model, p, per="sample", scale="branch", seed=seed)
+    seen: list[tuple[int, list[list[float]]]] = []
+
+    def note(module, *_) -> None:
+        if module.training:
+            seen.append((handle.step - 1, handle.gates.tolist()))
+
+    model.register_forward_hook(note)
+    return model.train(), handle, seen
+
+
+def sequences() -> list[dict[str, torch.Tensor]]:
+    tokens = torch.randint(3, 50, (8 * STEPS, 16), generator=torch.Generator().manual_seed(2))
+    return [{"input_ids": row, "labels": row} for row in tokens]
+
+
+def by_hand(model, handle, curriculum, directory):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for step, batch in enumerate(DataLoader(sequences(), batch_size=8)):
+        handle.survival = curriculum(step / STEPS)
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+
+
+def by_accelerate(model, handle, curriculum, directory):
+    AcceleratorState._reset_state()  # one precision per process, unless told to forget it
+    accelerator = Accelerator(cpu=True)
+    batches = DataLoader(sequences(), batch_size=8, shuffle=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer, batches = accelerator.prepare(model, optimizer, batches)
+    for step, batch in enumerate(batches):
+        handle.survival = curriculum(step / STEPS)
+        optimizer.zero_grad()
+        accelerator.backward(model(**batch).loss)
+        optimizer.step()
+
+
+def by_trainer(model, handle, curriculum, directory):
+    arguments = TrainingArguments(
+        str(directory),
+        max_steps=STEPS,
+        per_device_train_batch_size=8,
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        save_strategy="no",
+        dataloader_pin_memory=False,
+    )
+    callbacks = [StochasticDepth(handle, curriculum)]
+    Trainer(model, arguments, train_dataset=sequences(), callbacks=callbacks).train()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_every_trainer_runs_a_step_under_the_same_gates(family, config, tmp_path, monkeypatch):
+    settings = config(model__init_args__name=family, data__limit=8 * STEPS)
+    ours: list[tuple[int, list[list[float]]]] = []
+    end = StepGates.end_part
+
+    def note(self) -> None:
+        end(self)
+        ours.append((self.handle.step - 1, self.drawn[-1].tolist()))
+
+    monkeypatch.setattr(StepGates, "end_part", note)
+    train(settings, tmp_path / "run", progress=False)
+    prepared = prepare(settings)
+    assert [step for step, _ in ours] == list(range(STEPS))
+    assert len({str(gates) for _, gates in ours}) == STEPS
+    for training in (by_hand, by_accelerate, by_trainer):
+        p = prepared.curriculum(0.0)
+        model, handle, seen = applied(family, prepared.handle.seed, p)
+        training(model, handle, prepared.curriculum, tmp_path / training.__name__)
+        assert seen == ours, training.__name__

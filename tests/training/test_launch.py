@@ -245,6 +245,16 @@ def test_sharded_weights(tmp_path):
         torch.testing.assert_close(found[name], weight)
 
 
+def test_sharded_weights_with_gates_per_sample_are_those_of_replicas(tmp_path):
+    changes = {"processes": 2, "precision": "float32", "epochs": 1, "depth__per": "sample"}
+    replicas, shards = (
+        weights(trained(settings(strategy=strategy, **changes), tmp_path / strategy))
+        for strategy in ("ddp", "fsdp")
+    )
+    for name, weight in replicas.items():
+        torch.testing.assert_close(shards[name], weight)
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_sharded_weights_go_on_in_any_number_of_processes(optimizer, tmp_path):
     changes = {"precision": "float32", "optimizer": optimizer, "checkpoint_every_steps": 3}
@@ -266,8 +276,6 @@ def test_sharded_weights_go_on_in_any_number_of_processes(optimizer, tmp_path):
         ({"processes": 0}, "processes must be at least 1"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"strategy": "dpd"}, "ddp"),
-        ({"strategy": "fsdp", "depth__ranks": "independent"}, r"depth.ranks must be 'shared'"),
-        ({"strategy": "fsdp", "depth__per": "sample"}, r"depth.ranks must be 'shared'"),
         ({"strategy": "fsdp"}, "precision must be float32 or bf16 under strategy fsdp"),
         ({"strategy": "fsdp", "ema_decay": 0.9}, "ema_decay must be null"),
     ],

@@ -12,7 +12,7 @@ from ._remains import cut, is_left, uses_of
 from ._shorten import is_configured, shorten
 from ._takeover import own_rates
 from .following import Anatomy, Granularity, Inputs
-from .running import CONTROLLER, uninstall
+from .running import CONTROLLER, bearer, uninstall
 
 
 def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> nn.Module:
@@ -27,7 +27,9 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
 
     A model of transformers becomes a shorter one of its class: the layers that are left are
     numbered anew, in the cache as well, and its configuration counts and describes them, so
-    that `from_pretrained` loads what `save_pretrained` wrote.
+    that `from_pretrained` loads what `save_pretrained` wrote. The adapters of PEFT on a block
+    that is cut out go with it, those on other blocks stay; around them, the model stays the
+    `PeftModel` that it was.
 
     Args:
         model: any model whose blocks `find_blocks` finds, with or without stochastic depth.
@@ -55,11 +57,11 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
     twin = copy.deepcopy(network("model", model))
     granularity: Granularity = "block"
     each = False
-    if CONTROLLER in vars(twin):
-        controller = vars(twin)[CONTROLLER]
+    if (gated := bearer(twin)) is not None:
+        controller = vars(gated)[CONTROLLER]
         granularity = controller.anatomy.granularity
         each = granularity == "branch" or controller.options.scale == "branch"
-        uninstall(twin)
+        uninstall(gated)
     anatomy = Anatomy.of(twin, granularity, "drop", example)
     anatomy.require_droppable(twin)
     # In training the model's own masks would drop what was chosen to stay.
@@ -86,13 +88,19 @@ def extract(model: nn.Module, gates: Tensor, *, example: Any | None = None) -> n
         if not any(mine) and next(left.parameters(), None) is None:
             gone.append(unit.path)
         twin.set_submodule(unit.path, left)
-    if is_configured(twin) and anatomy.survey.observation is not None:
+    if anatomy.survey.observation is not None:
         _describe(twin, gone, anatomy.survey.observation.inputs)
     return twin
 
 
 def _describe(model: nn.Module, gone: list[str], inputs: Inputs) -> None:
     """Have the configuration of a model of transformers say what is left, or warn."""
+    path = next((path for path, module in model.named_modules() if is_configured(module)), None)
+    # Around a model that adapters are in stands one that only passes its input on.
+    if path is None or not hasattr(model, "config"):
+        return
+    model = model.get_submodule(path)
+    gone = [name.removeprefix(f"{path}.") for name in gone]
     reason = shorten(model, gone, inputs) if gone else ""
     if not reason and any(map(is_left, model.modules())):
         reason = "a block is left of which a part was cut out or scaled"

@@ -16,7 +16,7 @@ from ..gates import Deterministic
 from ._frame import arguments_of
 from ._takeover import without_cache
 from .following import Anatomy, Block
-from .running import CONTROLLER, Controller, Options, Pass, install, uninstall
+from .running import CONTROLLER, Controller, Options, Pass, bearer, install, uninstall
 
 
 @contextmanager
@@ -47,11 +47,11 @@ def gating(model: nn.Module, gates: Gates, *, example: Any | None = None) -> Ite
         >>> with sd.gating(model, torch.tensor([1.0, 0.0, 1.0])):
         ...     without_second_block = model(x)
     """
-    controller = vars(network("model", model)).get(CONTROLLER)
+    gated = bearer(network("model", model))
     if isinstance(gates, Tensor):
         finite("gates", gates.flatten())
-    if controller is not None:
-        with _forced(controller, gates):
+    if gated is not None:
+        with _forced(vars(gated)[CONTROLLER], gates):
             yield
         return
     controller = gate_all(model, example)
@@ -116,7 +116,9 @@ def gated(model: nn.Module, *, example: Any | None = None) -> GatedModel:
         torch.Size([3])
     """
     twin = _sharing_copy(network("model", model))
-    return GatedModel(model, twin, vars(twin).get(CONTROLLER) or gate_all(twin, example))
+    gated = bearer(twin)
+    controller = gate_all(twin, example) if gated is None else vars(gated)[CONTROLLER]
+    return GatedModel(model, twin, controller)
 
 
 def gate_all(model: nn.Module, example: Any | None = None) -> Controller:

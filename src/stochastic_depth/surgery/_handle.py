@@ -11,7 +11,7 @@ from .._typing import Gates, Probabilities
 from ..gates import Law, SurvivalLaw
 from ._frame import arguments_of, first_tensor
 from .following import Block
-from .running import CONTROLLER, Controller, compile_gated, uninstall, warm_up
+from .running import CONTROLLER, Controller, bearer, compile_gated, uninstall, warm_up
 
 
 class Handle:
@@ -198,12 +198,13 @@ class Handle:
 def handle(model: nn.Module) -> Handle:
     """Return the handle of a model that has stochastic depth.
 
-    For models that came out of a copy or a pickle; `apply` returns the handle as well.
+    For models that came out of a copy or a pickle, or were wrapped since, as by an adapter;
+    `apply` returns the handle as well.
 
     Raises:
         InvalidArgument: the model has no stochastic depth.
     """
-    return Handle(model)
+    return Handle(bearer(network("model", model)) or model)
 
 
 def _controller_of(model: nn.Module) -> Controller:

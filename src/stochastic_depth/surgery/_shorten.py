@@ -133,7 +133,9 @@ def _configuration(model: nn.Module, path: str) -> Any:
 
 def is_configured(module: nn.Module) -> bool:
     """Return whether a module is built from a configuration of transformers."""
-    return hasattr(getattr(module, "config", None), "attribute_map")
+    # An adapter has the configuration of what it is around, but not the class of it.
+    config = getattr(module, "config", None)
+    return hasattr(config, "attribute_map") and hasattr(type(module), "config_class")
 
 
 def _built(model: nn.Module) -> nn.Module:

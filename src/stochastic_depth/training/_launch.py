@@ -299,7 +299,7 @@ def _strategy(config: RunConfig, blocks: Sequence[Block]) -> Any:
         return DDPStrategy(find_unused_parameters=unused)
 
     def shard(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
-        # A block that is skipped is neither gathered nor reduced.
+        # Block by block: one that no process runs is not reduced.
         for path in filter(None, (block.path for block in blocks)):
             fully_shard(model.get_submodule(path), mesh=mesh["data_parallel"])
         fully_shard(model, mesh=mesh["data_parallel"])

@@ -136,12 +136,6 @@ class RunConfig:
             raise fail("depth.interval", "null under strategy fsdp", self.depth.interval)
         if self.ema_decay is not None:
             raise fail("ema_decay", "null under strategy fsdp", self.ema_decay)
-        if self.depth.enabled and self.depth.independent:
-            raise fail(
-                "depth.ranks",
-                "'shared' under strategy fsdp, whose processes gather each block together",
-                repr(self.depth.ranks),
-            )
         if self.precision == "float64":
             raise fail("precision", "float32 or bf16 under strategy fsdp", self.precision)
 

@@ -2,7 +2,7 @@
 
 from ._compiling import compile_gated, warm_up, ways
 from ._controller import Controller, DroppedGrads, Options, Ranks
-from ._install import install, require_plain, uninstall
+from ._install import bearer, install, require_plain, uninstall
 from ._pass import Pass
 from ._ranks import refuse_synchronised, refuse_wrapped
 from ._seat import CONTROLLER
@@ -14,6 +14,7 @@ __all__ = [
     "Options",
     "Pass",
     "Ranks",
+    "bearer",
     "compile_gated",
     "install",
     "refuse_synchronised",

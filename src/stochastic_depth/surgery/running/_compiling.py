@@ -21,6 +21,7 @@ from ._entrance import before_draw, look_at_tools, products
 from ._entry import Entry, entry_of, has_batch_statistics
 from ._graph import ROWS_FROM
 from ._pass import Pass
+from ._ranks import sharing
 from ._seat import CONTROLLER, ORIGINAL, SEAT, Seat
 from ._spared import Spared
 
@@ -145,6 +146,9 @@ def _take_zeros_away(model: nn.Module, controller: Controller) -> None:
 def outside_graph(model: nn.Module) -> str:
     """Return why a model does not fit into one graph; note how its blocks stand in it."""
     controller: Controller = vars(model)[CONTROLLER]
+    # A graph knows the gates of its process alone, and not what runs in the others.
+    if controller.options.independent and sharing(model) is not None:
+        return "its parameters are shared out among processes with gates of their own"
     # Asked in every step: entries hold for good, only a reason is looked at anew.
     if not controller.graph.entered and (reason := _enter(model, controller)):
         return reason
@@ -243,7 +247,8 @@ def _backward(output: Any) -> None:
 
 
 def _say_eager(model: nn.Module, controller: Controller, reason: str) -> None:
-    if controller.compiled or "compile" in controller.warned:
+    by_branches = controller.compiled and controller.program is None
+    if by_branches or "compile" in controller.warned:
         return
     controller.warned.add("compile")
     warnings.warn(

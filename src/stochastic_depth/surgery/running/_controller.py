@@ -19,6 +19,7 @@ from .._frame import Frame
 from ..following import Anatomy, Block, Scale, Unit
 from ._graph import Graph
 from ._pass import Memory, Pass, in_backward
+from ._ranks import run_anywhere
 from ._spared import Spared
 
 MODEL = -1
@@ -81,6 +82,7 @@ class Controller:
         graph: the gates of a pass that is compiled.
         program: the forward of the model, compiled; None unless `handle.compile` made one.
         spared: what takes the gradients of dropped blocks away there.
+        sharing: the processes that share out the parameters; None if none do.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Controller:
         self.graph = Graph.of(len(anatomy.blocks))
         self.spared: Spared | None = None
         self.program: Callable[..., Any] | None = None
+        self.sharing: distributed.ProcessGroup | None = None
         self.law = law
 
     @property
@@ -139,20 +142,24 @@ class Controller:
 
     def gates(
         self, unit: int, indices: Sequence[Sequence[int]], training: bool, x: Tensor | None
-    ) -> list[Gate]:
-        """Return the gates for a block that is about to run on `x`.
+    ) -> tuple[list[Gate], list[bool]]:
+        """Return the gates for a block that is about to run on `x`, and which drop with zeros.
 
         Args:
             unit: number of the block.
             indices: of its gates, for each of its calls in a pass.
             training: whether it is in training mode.
             x: its input.
+
+        Returns:
+            Its gates, and whether parameters that one of them drops get gradients of zero.
         """
         running, call = self._running(unit, len(indices), x)
         # A model may loop longer than on the example: further calls share the last gates.
         mine = indices[min(call, len(indices) - 1)]
         if not training and not (running is not None and running.forced):
-            return [self._evaluation[index] for index in mine]
+            zero = self.options.dropped_grads == "zero"
+            return [self._evaluation[index] for index in mine], [zero] * len(mine)
         # Without a forward of the model, a block that comes round again begins the next pass.
         if running is None or (running.implicit and call >= len(indices)):
             running, call = Pass(self.options.execution, implicit=True), 0
@@ -164,9 +171,12 @@ class Controller:
         # For a checkpoint, which runs the block again when other gates may have been drawn.
         if training:
             self.memory.note(x, unit, running, call)
+        if running.zeros is None:
+            running.zeros = self._zeros(running)
         lowered = running.lowered(x)
         fixed = self.anatomy.fixed  # masked gates are tensors, and these have no place for one
-        return [1.0 if index in fixed else lowered[index] for index in mine]
+        gates = [1.0 if index in fixed else lowered[index] for index in mine]
+        return gates, [running.zeros[index] for index in mine]
 
     def _running(self, unit: int, uses: int, x: Tensor | None) -> tuple[Pass | None, int]:
         """Return the pass that a block runs in, and which call of it this is."""
@@ -294,12 +304,21 @@ class Controller:
         self.step += 1
         self.latest = running
 
+    def _zeros(self, running: Pass) -> list[bool]:
+        """Return whose parameters get gradients of zero where a block is dropped."""
+        assert running.gates is not None  # noqa: S101  # drawn, or forced
+        alike = not (self.options.independent or running.forced)
+        if self.options.dropped_grads == "zero" or self.sharing is None or alike:
+            return [self.options.dropped_grads == "zero"] * len(self.blocks)
+        # Sharded gradients are exchanged if any process has one, and then all must have one.
+        return run_anywhere(running.gates, self.sharing)
+
     def __getstate__(self) -> dict[str, Any]:
         # A copy does not take part in the passes of the original.
         idle: dict[str, Any] = {
             "forced": None, "_current": None, "_finished": None, "frames": [],
             "memory": Memory(), "latest": self.latest, "graph": Graph.of(len(self.blocks)),
-            "spared": None, "program": None,
+            "spared": None, "program": None, "sharing": None,
         }  # fmt: skip
         return {**vars(self), **idle}
 

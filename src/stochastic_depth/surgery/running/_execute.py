@@ -37,14 +37,21 @@ class Execution:
         seat: what it knows.
         args: of the call.
         kwargs: of the call.
+        zeros: whether the parameters of a dropped branch get gradients of zero, for each.
     """
 
     def __init__(
-        self, block: nn.Module, seat: "Seat", args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        block: nn.Module,
+        seat: "Seat",
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        zeros: Sequence[bool],
     ) -> None:
         self.block, self.seat, self.unit = block, seat, seat.unit
         self.controller: Controller = seat.controller
         self.options = seat.controller.options
+        self.zeros = zeros
         self.kind: type[nn.Module] = seat.original
         self.arguments = Arguments.of(self.kind, args, kwargs)
         self.leaves = self.arguments.leaves
@@ -80,9 +87,9 @@ class Execution:
 
     def _with_zero_grads(self, output: Any, gates: Sequence[Gate]) -> Any:
         """Give the parameters of the branches that were left out a gradient, if asked to."""
-        pairs = zip(self.unit.branches, gates, strict=True)
-        dropped = [b for b, gate in pairs if isinstance(gate, float) and gate == 0]
-        if self.options.dropped_grads != "zero" or not dropped:
+        each = zip(self.unit.branches, gates, self.zeros, strict=True)
+        dropped = [b for b, gate, zero in each if zero and isinstance(gate, float) and gate == 0]
+        if not dropped:
             return output
         spared = parameters_on(dropped, self.block)
         return on_leaf(output, 0, lambda x: with_zero_grads(x, spared))
@@ -118,18 +125,20 @@ class Execution:
 
     def _passed_on(self, output: Any) -> Any:
         """Return what a dropped block leaves, safe from what happens to it later."""
-        copies = self.unit.overwritten and self.unit.shortcut and self.unit.shortcut.identity
-        if self.options.dropped_grads != "zero" and not copies:
+        # What shards a block hangs a hook on what it returns, and warns if that is a view of x.
+        reached = self.unit.overwritten or self.controller.sharing is not None
+        copies = reached and self.unit.shortcut and self.unit.shortcut.identity
+        if not (self.zeros[0] or copies):
             return output
         tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
         position = next(i for i, leaf in enumerate(tensors) if leaf.is_floating_point())
 
         def pass_on(x: Tensor) -> Tensor:
-            if self.options.dropped_grads == "zero":
-                x = with_zero_grads(x, spares(self.unit, self.block))
+            zeros = self.zeros[0]
+            passed = with_zero_grads(x, spares(self.unit, self.block)) if zeros else x
             # Nothing new was computed: what changes the output in place would reach the
             # tensor that the block before has saved for its gradient.
-            return x.clone() if copies else x
+            return x.clone() if copies and passed is x else passed
 
         return on_leaf(output, position, pass_on)
 
@@ -137,7 +146,8 @@ class Execution:
         """Run the block for what it leaves behind beside its output, which is discarded."""
         if self._at_exits:
             # Nothing is left out: what its children leave behind is what the block runs for.
-            return self._framed(self.leaves, [gate] * len(self.unit.branches), skip=False)
+            gates = [gate] * len(self.unit.branches)
+            return self._with_zero_grads(self._framed(self.leaves, gates, skip=False), gates)
         output = self._native(self.leaves)
         if self.unit.shortcut is None and not self.unit.hollow:
             raise self._refusal(self.unit.masked or "what it leaves when dropped is not known")
@@ -296,16 +306,18 @@ class Execution:
         leaves = self.leaves
         if isinstance(gate, Rows):
             return self._added_rows(gate)
-        skips = not (self.must_run or self.known.stub is None)
-        if isinstance(gate, float) and gate == 0 and skips:
+        dropped = isinstance(gate, float) and gate == 0
+        if dropped and not self.must_run and self.known.stub is not None:
             args, kwargs = self.arguments.call(leaves)
             # Zeros, not its input: the parent adds what it returns.
-            zeros = self.known.stub(args, kwargs, zero=True)  # type: ignore[misc]
-            if self.options.dropped_grads == "zero":
-                zeros = with_zero_grads(zeros, self.block.parameters())
-            return zeros
-        output = self._native(self._shielded(gate))
-        return on_leaf(output, self.unit.leaf, lambda y: scaled(y, gate))
+            output = self.known.stub(args, kwargs, zero=True)
+        else:
+            output = self._native(self._shielded(gate))
+            output = on_leaf(output, self.unit.leaf, lambda y: scaled(y, gate))
+        if not (dropped and self.zeros[0]):
+            return output
+        spared = [*self.block.parameters()]
+        return on_leaf(output, self.unit.leaf, lambda y: with_zero_grads(y, spared))
 
     def _added_rows(self, gate: Rows) -> Any:
         leaves = self.leaves

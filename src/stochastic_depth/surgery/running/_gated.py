@@ -23,6 +23,7 @@ from ._entrance import before_draw, look_at_tools, products
 from ._execute import Execution
 from ._follow import in_graph
 from ._pass import Pass, in_backward
+from ._ranks import sharing
 from ._seat import CHILD, CONTROLLER, ORIGINAL, SEAT, Child, Seat
 
 
@@ -40,14 +41,14 @@ def block_forward(original: type[nn.Module]) -> Callable[..., Any]:
         if (proxy := _proxy(args, kwargs)) is not None:
             tracer: Any = proxy.tracer  # a block is one call in a graph, and keeps its gates
             return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
-        gates = seat.controller.gates(seat.index, seat.gates, self.training, x)
+        gates, zeros = seat.controller.gates(seat.index, seat.gates, self.training, x)
         gates = [_not_alone(self, gate, x) for gate in gates]
         if all(isinstance(gate, float) and gate == 1.0 for gate in gates):
             return original.forward(self, *args, **kwargs)
         if seat.unit.form == "own":
-            return _own(self, seat, gates[0], args, kwargs)
-        every = gates if not seat.whole else gates * len(seat.unit.branches)
-        return Execution(self, seat, args, kwargs).run(every)
+            return _own(self, seat, gates[0], zeros[0], args, kwargs)
+        times = len(seat.unit.branches) if seat.whole else 1
+        return Execution(self, seat, args, kwargs, zeros * times).run(gates * times)
 
     return forward
 
@@ -66,7 +67,12 @@ def _not_alone(block: nn.Module, gate: Gate, x: Tensor | None) -> Gate:
 
 
 def _own(
-    block: nn.Module, seat: Seat, gate: Gate, args: tuple[Any, ...], kwargs: dict[str, Any]
+    block: nn.Module,
+    seat: Seat,
+    gate: Gate,
+    zeros: bool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """Run a `Residual`; a gate that the caller passes explicitly has precedence."""
     given = dict(kwargs)
@@ -74,7 +80,7 @@ def _own(
     # A gate given by the caller, or a wrong argument: the block itself deals with either.
     if len(args) > 1 or given or x is None:
         return seat.original.forward(block, *args, **kwargs)
-    if seat.controller.options.dropped_grads == "zero" and isinstance(gate, float) and gate == 0:
+    if zeros and isinstance(gate, float) and gate == 0:
         x = with_zero_grads(x, block.get_submodule("branch").parameters())
     return seat.original.forward(block, x, gate)
 
@@ -136,6 +142,7 @@ def model_forward(original: type[nn.Module]) -> Callable[..., Any]:
     def run(self: nn.Module, args: Any, kwargs: Any) -> Any:
         controller: Controller = vars(self)[CONTROLLER]
         controller.graph.inside = False
+        controller.sharing = sharing(self)
         look_at_tools(self)
         if self.training and controller.forced is None:
             kwargs = before_draw(self, controller, args, kwargs)

@@ -35,6 +35,28 @@ def require_plain(model: nn.Module) -> None:
             )
 
 
+def bearer(model: nn.Module) -> nn.Module | None:
+    """Return what has the gates of a model: itself, or a model within it, as within an adapter.
+
+    Raises:
+        Unsupported: there are several, or the gates of its blocks are those of another model.
+    """
+    found = [path for path, module in model.named_modules() if CONTROLLER in vars(module)]
+    if len(found) > 1:
+        raise Unsupported(
+            f"A model must have stochastic depth once, and this {type(model).__name__} holds "
+            f"{len(found)} that have it ({', '.join(path or 'itself' for path in found)}). Give "
+            "the one that is meant."
+        )
+    if not found and any(SEAT in vars(module) for module in model.modules()):
+        raise Unsupported(
+            f"The gates must be those of the model given, and the blocks of this "
+            f"{type(model).__name__} have those of the model that it was taken out of. Call "
+            "remove() of its handle first, or apply stochastic depth before wrapping the model."
+        )
+    return model.get_submodule(found[0]) if found else None
+
+
 def install(
     model: nn.Module, anatomy: Anatomy, law: Law, options: Options, seed: int
 ) -> Controller:

@@ -22,6 +22,7 @@ class Pass:
         forced: whether the gates hold for blocks in evaluation mode, too.
         implicit: whether it was opened by a block, and no forward of the model is running.
         products: why dropped blocks run all the same; empty if they do not.
+        zeros: whose parameters get a gradient of zero if dropped; None while nobody has asked.
         calls: how often each block was called so far.
     """
 
@@ -30,6 +31,7 @@ class Pass:
     forced: bool = False
     implicit: bool = False
     products: str = ""
+    zeros: list[bool] | None = None
     calls: dict[int, int] = field(default_factory=dict)
     _lowered: list[Gate] = field(default_factory=list)
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from .._frame import Role
 from ..following import Unit
-from ._controller import Controller
+
+if TYPE_CHECKING:
+    from ._controller import Controller
 
 SEAT = "_stochastic_depth_seat"
 CHILD = "_stochastic_depth_child"
@@ -33,7 +35,7 @@ class Seat:
         entry: how it stands in a graph of the whole model; None while nobody has compiled.
     """
 
-    controller: Controller
+    controller: "Controller"
     index: int
     unit: Unit
     gates: list[list[int]]
@@ -55,5 +57,5 @@ class Seat:
 class Child:
     """What a child on a branch knows: its role in each block, by number of the call."""
 
-    controller: Controller
+    controller: "Controller"
     roles: dict[int, dict[int, Role]]
