@@ -94,8 +94,8 @@ def apply(
         NothingToDrop: no block may be dropped; the message lists what was looked at.
         InfeasibleBudget: the droppable blocks cannot meet the budget.
         InvalidArgument: an argument out of range.
-        Unsupported: the model is compiled, or wrapped for several processes, or has
-            SyncBatchNorm and independent gates.
+        Unsupported: the model is compiled, or wrapped or partitioned for several processes, or
+            has SyncBatchNorm and independent gates.
 
     Warns:
         UserWarning: all survival probabilities are 1; a budget leaves the droppable blocks less
