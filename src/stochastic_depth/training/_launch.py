@@ -213,6 +213,7 @@ class Ending:
 
     def __init__(self) -> None:
         self.asked = False
+        self._main = False  # outside the context signals are somebody else's
         self._group: Any = None
         self._on_its_way: tuple[Any, torch.Tensor] | None = None
 
