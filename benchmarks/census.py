@@ -12,6 +12,7 @@ output where that exceeds 1) and of gradients (relative to the largest), in floa
 import argparse
 import json
 import multiprocessing
+import re
 import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -81,7 +82,9 @@ def _child(model: Model, sender: Connection) -> None:
 def failed(model: Model, error: str) -> dict[str, Any]:
     """Return the record of a model that could not be measured."""
     names = {"library": model.library, "family": model.family, "model": model.name}
-    return {**names, "error": error.strip().partition("\n")[0][:300]}
+    first = error.strip().partition("\n")[0]
+    first = re.sub(r" from '[^']*'", "", first)  # where this machine keeps a module
+    return {**names, "error": first[:300]}
 
 
 def summary(record: dict[str, Any]) -> str:
