@@ -204,12 +204,18 @@ def test_gates_per_sample_need_one_row_per_sample():
         model(images("timm-vit", batch_size=5))
 
 
-def test_normalisation_on_a_shortcut_counts_a_gathered_batch_once():
+def projecting() -> tuple[nn.Module, Tensor]:
+    """Return a network whose projections may be dropped, and gates of every other sample."""
     torch.manual_seed(0)
     model = torchvision.models.resnet18(num_classes=3)
     sd.apply(model, sd.schedules.uniform(0.5), per="sample", transitions="drop")
     gates = torch.ones(8, 4)
     gates[:, 1::2] = 0
+    return model, gates
+
+
+def test_normalisation_on_a_shortcut_counts_a_gathered_batch_once():
+    model, gates = projecting()
     with sd.gating(model.train(), gates):
         model(torch.randn(4, 3, 64, 64))
     counted = {
@@ -221,11 +227,7 @@ def test_normalisation_on_a_shortcut_counts_a_gathered_batch_once():
 
 
 def test_a_projection_runs_once_beside_a_gathered_branch():
-    torch.manual_seed(0)
-    model = torchvision.models.resnet18(num_classes=3)
-    sd.apply(model, sd.schedules.uniform(0.5), per="sample", transitions="drop")
-    gates = torch.ones(8, 4)
-    gates[:, 1::2] = 0
+    model, gates = projecting()
     block, seen = model.layer2[0], {"projection": [], "branch": []}
     block.downsample[0].register_forward_hook(lambda _, x, y: seen["projection"].append(len(y)))
     block.conv2.register_forward_hook(lambda _, x, y: seen["branch"].append(len(y)))

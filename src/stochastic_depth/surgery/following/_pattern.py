@@ -95,8 +95,8 @@ class Known:
         masked: why the block runs when dropped; empty if it does not.
         rows: why its samples cannot be run apart; empty if they can.
         stub: of a branch that its parent adds, what stands for what it returns.
-        beside: whether its shortcut has modules and all samples may run its forward, of which
-            only some run its branches: nothing tells how many the block itself has seen.
+        beside: whether its shortcut has modules, and its branches can run some samples while the
+            block runs all: nothing tells how many it has seen.
     """
 
     positions: list[int]

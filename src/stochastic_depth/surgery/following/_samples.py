@@ -1,6 +1,7 @@
 """Which arguments of a block have a row for each sample, and whether samples may be run apart."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,10 +101,13 @@ def writes_to_itself(trial: Trial, arguments: Arguments) -> bool:
     """Return whether a forward changes attributes or buffers of the block, its children aside."""
     block = trial.block
 
+    def state() -> tuple[Any, ...]:
+        return members(block), [buffer._version for buffer in block.buffers(recurse=False)]
+
     def changes() -> bool:
-        before = members(block), [b._version for b in block.buffers(recurse=False)]
+        before = state()
         trial.forward(*arguments.call(copied(arguments.leaves)))
-        return before != (members(block), [b._version for b in block.buffers(recurse=False)])
+        return before != state()
 
     with torch.no_grad(), in_mode(block, True):
         return trial.trying(changes)

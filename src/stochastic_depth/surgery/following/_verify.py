@@ -65,7 +65,8 @@ def verify(unit: Unit, block: nn.Module, seen: Sequence[Seen], larger: Sequence[
         if branch.exits and not (unit.rows or apart(trial, number, sizes[-1])):
             roles = branch.roles.items()
             branch.roles = {key: replace(role, enters=None) for key, role in roles}
-    if unit.shortcut is not None and unit.shortcut.modules and not known.rows:
+    entered = all(r.enters is not None for b in unit.branches for r in b.roles.values())
+    if unit.shortcut is not None and unit.shortcut.modules and entered and not known.rows:
         known.beside = not writes_to_itself(trial, sizes[-1])
     unit.patterns[sizes[0].pattern] = known
 

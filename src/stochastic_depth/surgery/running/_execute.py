@@ -237,7 +237,8 @@ class Execution:
                 return self._on_rows(self._rows(leaves, gate, stream, rows), gate)
 
             return self._structured(replace_rows(leaves[stream], gate.index, run))
-        if self._projects_beside:
+        # Around the block a projection would run for all samples, and once more for some.
+        if self.known.beside and self._at_exits:
             return self._framed(leaves, [gate] * len(self.unit.branches))
         left = self._beside(leaves)
         output = self._on_rows(self._rows(leaves, gate), gate)
@@ -252,17 +253,6 @@ class Execution:
         """Whether the block returns nothing but one tensor, as it is or in a tuple."""
         leaves = pytree.tree_leaves(self.unit.shortcut.output)  # type: ignore[union-attr]
         return len(leaves) == 1
-
-    @property
-    def _projects_beside(self) -> bool:
-        """Whether the branches alone can run on some samples, beside modules of the shortcut.
-
-        Then a projection runs once, on the whole batch: around the block it would run for all
-        samples, and once more for those that are left.
-        """
-        roles = [role for branch in self.unit.branches for role in branch.roles.values()]
-        takes = all(role.enters is not None for role in roles)
-        return self.known.beside and self._at_exits and takes
 
     def _structured(self, x: Tensor) -> Any:
         _, form = pytree.tree_flatten(self.unit.shortcut.output)  # type: ignore[union-attr]
